@@ -1,0 +1,47 @@
+"""Prediction: one answer with its probabilities; Predictor: anything that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from nanosmith.core.example import Input
+from nanosmith.core.task import Task, Value
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """One answer.
+
+    `probabilities` has one calibrated value in [0, 1] per entry of `labels`: they sum to 1 for `choice`, and are
+    independent for `labels`. `confidence` in [0, 1] is the probability that `value` is right, or None when the
+    predictor was not calibrated. `tokens` counts what was read; `dropped_tokens` what a length limit cut off.
+    """
+
+    value: Value
+    confidence: float | None
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    by: str
+    tokens: int = 0
+    dropped_tokens: int = 0
+
+    def top(self, n: int) -> list[tuple[str, float]]:
+        """The `n` most probable labels with their probabilities, most probable first."""
+        return sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])[:n]
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Everything that answers: a local bundle, a remote endpoint, a route over several."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        """One Prediction per input, in order. An empty input list gives an empty list."""
+        ...

@@ -1,0 +1,52 @@
+"""One registry of everything that can be added, by group; targets are loaded on first use.
+
+A target is `"module:attribute"`. Names end in `/N`: an improved version is added as `/N+1`, so that the manifests of
+old bundles stay true. Other packages add theirs through entry points in the group `nanosmith.<group>`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from nanosmith.core.errors import NotFound, did_you_mean
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "predictors": {
+        "static/1": "nanosmith.predict.static:StaticPredictor",
+        "encoder/1": "nanosmith.predict.encoder:EncoderPredictor",
+    },
+    "recipes": {
+        "static/1": "nanosmith.recipes.static:run",
+        "frozen_linear/1": "nanosmith.recipes.frozen_linear:run",
+        "tune_encoder/1": "nanosmith.recipes.tune_encoder:run",
+    },
+    "readers": {
+        "chat": "nanosmith.data.readers.chat:read",
+        "jsonl": "nanosmith.data.readers.jsonl:read",
+        "csv": "nanosmith.data.readers.csv:read",
+    },
+}
+
+
+@cache
+def registered(group: str) -> dict[str, str]:
+    """All names of a group with their targets; nothing is imported."""
+    added = {point.name: point.value for point in entry_points(group=f"nanosmith.{group}")}
+    return {**added, **BUILT_IN[group]}
+
+
+def load(group: str, name: str) -> Any:
+    """Import and return what `name` stands for. Raises NotFound with near names."""
+    known = registered(group)
+    if name not in known:
+        raise NotFound(
+            f"no {group[:-1]} of this name",
+            got=repr(name),
+            allowed=", ".join(sorted(known)),
+            remedy=did_you_mean(name, known),
+        )
+    module, _, attribute = known[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,44 @@
+"""Settings of a tuning run, and the parsing of durations."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from nanosmith.core.errors import InputError
+from nanosmith.core.task import Kind
+
+Size: TypeAlias = Literal["auto", "pico", "nano", "mini"]
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user may say about a tuning run; None or "auto" means: derive it, print it, store it.
+
+    `budget_s` bounds the whole run in seconds (None: no bound). `recipe` names one recipe instead of choosing.
+    `epochs`, `batch_size` and `learning_rate_multiplier` are OpenAI's hyperparameters.
+    """
+
+    size: Size = "auto"
+    budget_s: float | None = None
+    seed: int = 0
+    recipe: str | None = None
+    base: str = "minilm-l6"
+    kind: Kind | None = None
+    name: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate_multiplier: float | None = None
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in "90s", "5m", "1.5h" or a plain number of seconds. Raises InputError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    seconds = float(match[1]) * UNITS_S[match[2] or "s"] if match else 0.0
+    if not seconds:
+        raise InputError(
+            "not a duration", got=repr(text), allowed="a number with s, m or h, above zero", remedy="Try --budget 5m."
+        )
+    return seconds

@@ -1,0 +1,1 @@
+"""Files in, checked Datasets out: readers, checks, splits and task recognition."""

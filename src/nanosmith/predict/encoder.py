@@ -1,0 +1,36 @@
+"""encoder/1: a transformer encoder with a linear head, one ONNX graph, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+
+from nanosmith.predict.local import Floats1d, LocalPredictor
+from nanosmith.store.bundles import Bundle
+
+GRAPH_FILE = "model.onnx"
+INPUT, OUTPUT = "input_ids", "logits"
+
+
+def open_session(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A CPU session. The arena is off: one row at a time gains nothing from it, and memory stays flat."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+class EncoderPredictor(LocalPredictor):
+    """The graph takes `input_ids` int64 (1, T), without padding, and gives `logits` float32 (1, L)."""
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        super().__init__(bundle, threads=threads)
+        self._session = open_session(str(bundle.file(GRAPH_FILE)), threads)
+
+    def logits(self, ids: Sequence[int]) -> Floats1d:
+        scores: Floats1d = self._session.run([OUTPUT], {INPUT: np.asarray([ids], dtype=np.int64)})[0][0]
+        return scores

@@ -1,0 +1,102 @@
+"""What every local Predictor shares: text → token ids → logits (theirs) → calibrated Prediction.
+
+Letters: L labels, T tokens of one input.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from nanosmith.core.example import Input
+from nanosmith.core.prediction import Prediction
+from nanosmith.core.task import Task, Value
+from nanosmith.store.bundles import Bundle
+
+TOKENIZER_FILE = "tokenizer.json"
+CHARS_PER_TOKEN = 24
+"""Characters kept per token that can be read: far above any real text, so a huge input costs no tokenizer time."""
+
+Floats1d = NDArray[np.float32]
+
+
+class LocalPredictor(ABC):
+    """A bundle that answers on this machine. Rows are computed one by one, at their own length: an answer cannot
+    depend on padding or on its neighbours in a batch."""
+
+    special_tokens = True
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self.name: str = manifest.name
+        self.task: Task = manifest.task
+        self._labels = manifest.task.labels
+        self._calibration = manifest.calibration
+        self._thresholds = np.asarray(manifest.calibration.thresholds or [0.5] * len(self._labels), dtype=np.float32)
+        self._max_tokens = manifest.max_tokens
+        self._tokenizer = Tokenizer.from_file(str(bundle.file(TOKENIZER_FILE)))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    @abstractmethod
+    def logits(self, ids: Sequence[int]) -> Floats1d:
+        """Scores (L) of one input's token ids (T), before calibration."""
+
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        return list(self.stream(inputs))
+
+    def stream(self, inputs: Sequence[Input]) -> Iterator[Prediction]:
+        """The same as `predict`, one at a time, for progress bars."""
+        return map(self._predict_one, inputs)
+
+    def token_ids(self, text: str) -> tuple[list[int], int]:
+        """Ids of at most `max_tokens` tokens, and how many were cut off (an estimate where characters were cut)."""
+        limit = self._max_tokens * CHARS_PER_TOKEN
+        ids: list[int] = self._tokenizer.encode(text[:limit], add_special_tokens=self.special_tokens).ids
+        over = len(ids) - self._max_tokens
+        unread = max(0, len(text) - limit) // 4
+        if over > 0:
+            end = ids[-1:] if self.special_tokens else []
+            ids = ids[: self._max_tokens - len(end)] + end
+        return ids, max(0, over) + unread
+
+    def _predict_one(self, given: Input) -> Prediction:
+        ids, dropped = self.token_ids(self.task.text_of(given))
+        scaled = self.logits(ids) / self._calibration.temperature
+        probabilities = softmax(scaled) if self.task.kind == "choice" else sigmoid(scaled)
+        value, confidence = self._decide(probabilities)
+        return Prediction(
+            value=value,
+            confidence=confidence if self._calibration.examples else None,
+            labels=self._labels,
+            probabilities=tuple(probabilities.tolist()),
+            by=self.name,
+            tokens=len(ids),
+            dropped_tokens=dropped,
+        )
+
+    def _decide(self, probabilities: Floats1d) -> tuple[Value, float]:
+        if self.task.kind == "choice":
+            best = int(probabilities.argmax())
+            return self._labels[best], float(probabilities[best])
+        chosen = probabilities >= self._thresholds
+        agreement = np.where(chosen, probabilities, 1 - probabilities)
+        return tuple(label for label, taken in zip(self._labels, chosen) if taken), float(agreement.prod())
+
+
+def softmax(scores: Floats1d) -> Floats1d:
+    """Probabilities (L) that sum to 1."""
+    powers = np.exp(scores - scores.max())
+    result: Floats1d = powers / powers.sum()
+    return result
+
+
+def sigmoid(scores: Floats1d) -> Floats1d:
+    """Independent probabilities (L), stable for large scores."""
+    result: Floats1d = 0.5 * (1 + np.tanh(0.5 * scores))
+    return result

@@ -1,0 +1,1 @@
+"""The only package that writes: blobs, bundles and the ledger."""
