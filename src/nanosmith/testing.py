@@ -1,16 +1,19 @@
 """Public helpers for tests: a fake predictor, tiny data sets and tiny bundles, made in milliseconds without torch.
 
-    bundle = tiny_bundle(folder, ["refund", "login"])       # answers the label whose name the text contains
-    write_chat(path, [("where is my refund", "refund"), …])
+bundle = tiny_bundle(folder, ["refund", "login"])       # answers the label whose name the text contains
+write_chat(path, [("where is my refund", "refund"), …])
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -18,10 +21,15 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from nanosmith.core.example import Input
 from nanosmith.core.manifest import BaseRef, Calibration, DataRef, Manifest
 from nanosmith.core.prediction import Prediction
-from nanosmith.core.task import Kind, Task
+from nanosmith.core.settings import TuneSettings
+from nanosmith.core.task import AnswerForm, Kind, Task
+from nanosmith.core.watch import Watch
 from nanosmith.predict.local import TOKENIZER_FILE
 from nanosmith.predict.static import WEIGHTS_FILE
 from nanosmith.store.bundles import Bundle, seal
+from nanosmith.store.home import Home
+from nanosmith.store.ledger import Ledger
+from nanosmith.store.records import ModelRow
 from nanosmith.version import __version__
 
 UNKNOWN = "[UNK]"
@@ -72,7 +80,7 @@ def tiny_bundle(
 ) -> Bundle:
     """Seal a static bundle at `folder` that answers with the labels whose names are words of the text."""
     names = sorted(labels)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+    with tempfile.TemporaryDirectory() as made:
         draft = Path(made) / "draft"
         draft.mkdir()
         vocabulary = {UNKNOWN: 0} | {word.lower(): i + 1 for i, word in enumerate(names)}
@@ -84,7 +92,7 @@ def tiny_bundle(
         scales = np.full(len(vocabulary), 1 / 127, dtype=np.float32)
         tensors = {"embeddings": embeddings, "scales": scales, "weight": weight, "bias": bias}
         save_file(tensors, draft / WEIGHTS_FILE)
-        form = "plain" if kind == "choice" else "json_list"
+        form: AnswerForm = "plain" if kind == "choice" else "json_list"
         manifest = Manifest(
             name=name, created_at=1_700_000_000, predictor="static/1", recipe="static/1",
             task=Task(kind=kind, labels=tuple(names), form=form), max_tokens=64,
@@ -92,6 +100,43 @@ def tiny_bundle(
             calibration=Calibration(examples=10), settings={}, notes={}, files={}, nanosmith=__version__,
         )  # fmt: skip
         return seal(draft, manifest, folder)
+
+
+class FakeTuned(msgspec.Struct, frozen=True):
+    """What `slow_tune` returns: the fields of the real flow's result."""
+
+    bundle: Bundle
+    report: None
+    model_name: str
+    recipe: str
+    trained_tokens: int
+
+
+def slow_tune(
+    train: Any, *, test: Any = None, settings: TuneSettings, home: Home, watch: Watch, step_s: float = 0.02, **_: Any
+) -> FakeTuned:
+    """Stands in for `nanosmith.flows.tune.tune`: takes `settings.epochs` (20) steps, seals a tiny bundle and registers
+    it under `settings.name`, with one checkpoint half-way."""
+    total, name = settings.epochs or 20, settings.name or "slow"
+    watch.resolved({"n_epochs": total, "batch_size": 8, "learning_rate_multiplier": 1.0})
+    for step in range(1, total + 1):
+        watch.check()
+        time.sleep(step_s)
+        watch.metrics(step, total, {"train_loss": 1 / step} | ({} if test is None else {"valid_loss": 2 / step}))
+        if step == total // 2:
+            _register_tiny(home, f"{name}:ckpt-step-{step}", train.task.labels)
+            watch.checkpoint(step, {"train_loss": 1 / step}, f"{name}:ckpt-step-{step}")
+    bundle = _register_tiny(home, name, train.task.labels)
+    return FakeTuned(bundle, None, name, "static/1", 100 * total)
+
+
+def _register_tiny(home: Home, name: str, labels: Sequence[str]) -> Bundle:
+    home.bundles.mkdir(parents=True, exist_ok=True)
+    bundle = tiny_bundle(home.bundles / name.replace(":", "-"), labels, name=name)
+    ledger = Ledger(home.ledger)
+    ledger.add_model(ModelRow(name, int(time.time()), bundle.path.name, bundle.digest, base="none"))
+    ledger.close()
+    return bundle
 
 
 def _word_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:

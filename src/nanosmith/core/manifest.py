@@ -52,7 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `predictor` is the registered name of the runtime that opens it (`static/1`, `encoder/1`); `recipe` the one that
     made it (`tune_encoder/1`); `settings` every setting of that recipe, resolved; `notes` figures that the recipe
-    wants kept (choices made, parity, timings). `files` maps a relative POSIX path to its entry; no other file may be there.
+    wants kept (choices made, parity, timings). `files` maps a relative POSIX path to its entry; no other file may be
+    there.
     """
 
     name: str

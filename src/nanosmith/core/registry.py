@@ -19,9 +19,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "encoder/1": "nanosmith.predict.encoder:EncoderPredictor",
     },
     "recipes": {
-        "static/1": "nanosmith.recipes.static:run",
-        "frozen_linear/1": "nanosmith.recipes.frozen_linear:run",
-        "tune_encoder/1": "nanosmith.recipes.tune_encoder:run",
+        "static/1": "nanosmith.recipes.static:fit",
+        "frozen_linear/1": "nanosmith.recipes.frozen_linear:fit",
+        "tune_encoder/1": "nanosmith.recipes.tune_encoder:fit",
     },
     "readers": {
         "chat": "nanosmith.data.readers.chat:read",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal, TypeAlias
 
@@ -37,7 +38,7 @@ def parse_duration(text: str) -> float:
     """Seconds in "90s", "5m", "1.5h" or a plain number of seconds. Raises InputError."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
     seconds = float(match[1]) * UNITS_S[match[2] or "s"] if match else 0.0
-    if not seconds:
+    if not 0 < seconds < math.inf:
         raise InputError(
             "not a duration", got=repr(text), allowed="a number with s, m or h, above zero", remedy="Try --budget 5m."
         )

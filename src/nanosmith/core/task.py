@@ -37,14 +37,14 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The value an assistant's answer stands for. Raises InputError where the form does not fit."""
         try:
             found = self._split(answer)
-        except (ValueError, KeyError, TypeError) as error:
+            return found[0] if self.kind == "choice" else tuple(sorted(set(found)))
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise InputError(
                 "the answer does not have the form of this task",
                 got=repr(answer[:80]),
                 allowed=self.form,
                 remedy="Write all answers in one form, or override the task.",
             ) from error
-        return found[0] if self.kind == "choice" else tuple(sorted(set(found)))
 
     def render(self, value: Value) -> str:
         """The assistant's content for a value: the inverse of `parse`."""
@@ -62,7 +62,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.form == "plain":
             return [answer.strip()]
         if self.form == "separated":
-            return [part.strip() for part in answer.split((self.separator or ",").strip() or None) if part.strip()]
+            separator = (self.separator or ",").strip(" ") or None  # a line break is a separator too
+            return [part.strip() for part in answer.split(separator) if part.strip()]
         content = json.loads(answer)
         if self.form == "json_field":
             content = content[self.field]
@@ -75,7 +76,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The text an encoder reads.
 
         A single user turn is its content, as it stands. Otherwise one `role: content` line per turn, newest first, so
-        that truncation at the end drops the oldest turns; a varying system prompt comes last, a constant one is left out.
+        that truncation at the end drops the oldest turns; a varying system prompt comes last, a constant one is left
+        out.
         """
         turns = [m for m in as_messages(given) if m.role not in SYSTEM_ROLES]
         prompts = [] if self.system is not None else [m for m in as_messages(given) if m.role in SYSTEM_ROLES]

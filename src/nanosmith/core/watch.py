@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from nanosmith.core.errors import Cancelled
@@ -24,10 +23,10 @@ class Watch:
         """The values that "auto" stood for: n_epochs, batch_size, learning_rate_multiplier, and others."""
 
     def metrics(self, step: int, total_steps: int, values: Mapping[str, float]) -> None:
-        """Figures of one training step: train_loss, train_mean_token_accuracy, valid_loss, valid_mean_token_accuracy."""
+        """Figures of one step: train_loss, train_mean_token_accuracy, valid_loss, valid_mean_token_accuracy."""
 
-    def checkpoint(self, step: int, values: Mapping[str, float], write_draft: Callable[[Path], None]) -> None:
-        """A usable model exists at `step`; `write_draft(folder)` writes it. Not calling it costs nothing."""
+    def checkpoint(self, step: int, values: Mapping[str, float], model: str) -> None:
+        """The model of this step was sealed and can be called by the name `model`."""
 
     def should_stop(self) -> bool:
         """Whether somebody asked to stop; looked at after each step."""

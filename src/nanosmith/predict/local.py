@@ -5,6 +5,7 @@ Letters: L labels, T tokens of one input.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
@@ -37,7 +38,7 @@ class LocalPredictor(ABC):
         self.task: Task = manifest.task
         self._labels = manifest.task.labels
         self._calibration = manifest.calibration
-        self._thresholds = np.asarray(manifest.calibration.thresholds or [0.5] * len(self._labels), dtype=np.float32)
+        self._thresholds = manifest.calibration.thresholds or (0.5,) * len(self._labels)
         self._max_tokens = manifest.max_tokens
         self._tokenizer = Tokenizer.from_file(str(bundle.file(TOKENIZER_FILE)))
         self._tokenizer.no_padding()
@@ -57,7 +58,8 @@ class LocalPredictor(ABC):
     def token_ids(self, text: str) -> tuple[list[int], int]:
         """Ids of at most `max_tokens` tokens, and how many were cut off (an estimate where characters were cut)."""
         limit = self._max_tokens * CHARS_PER_TOKEN
-        ids: list[int] = self._tokenizer.encode(text[:limit], add_special_tokens=self.special_tokens).ids
+        kept = text[:limit].encode("utf-8", "replace").decode()  # half a surrogate pair is no text to a tokenizer
+        ids: list[int] = self._tokenizer.encode(kept, add_special_tokens=self.special_tokens).ids
         over = len(ids) - self._max_tokens
         unread = max(0, len(text) - limit) // 4
         if over > 0:
@@ -67,36 +69,37 @@ class LocalPredictor(ABC):
 
     def _predict_one(self, given: Input) -> Prediction:
         ids, dropped = self.token_ids(self.task.text_of(given))
-        scaled = self.logits(ids) / self._calibration.temperature
-        probabilities = softmax(scaled) if self.task.kind == "choice" else sigmoid(scaled)
+        scores = self.logits(ids).tolist()  # after a graph's run caches are cold: plain floats beat numpy's small calls
+        squash = softmax if self.task.kind == "choice" else sigmoid
+        probabilities = squash(scores, self._calibration.temperature)
         value, confidence = self._decide(probabilities)
         return Prediction(
             value=value,
             confidence=confidence if self._calibration.examples else None,
             labels=self._labels,
-            probabilities=tuple(probabilities.tolist()),
+            probabilities=tuple(probabilities),
             by=self.name,
             tokens=len(ids),
             dropped_tokens=dropped,
         )
 
-    def _decide(self, probabilities: Floats1d) -> tuple[Value, float]:
+    def _decide(self, probabilities: list[float]) -> tuple[Value, float]:
         if self.task.kind == "choice":
-            best = int(probabilities.argmax())
-            return self._labels[best], float(probabilities[best])
-        chosen = probabilities >= self._thresholds
-        agreement = np.where(chosen, probabilities, 1 - probabilities)
-        return tuple(label for label, taken in zip(self._labels, chosen) if taken), float(agreement.prod())
+            best = max(probabilities)
+            return self._labels[probabilities.index(best)], best
+        chosen = [p >= threshold for p, threshold in zip(probabilities, self._thresholds)]
+        agreement = math.prod(p if taken else 1 - p for p, taken in zip(probabilities, chosen))
+        return tuple(label for label, taken in zip(self._labels, chosen) if taken), agreement
 
 
-def softmax(scores: Floats1d) -> Floats1d:
+def softmax(scores: Sequence[float], temperature: float = 1.0) -> list[float]:
     """Probabilities (L) that sum to 1."""
-    powers = np.exp(scores - scores.max())
-    result: Floats1d = powers / powers.sum()
-    return result
+    highest = max(scores)
+    powers = [math.exp((score - highest) / temperature) for score in scores]
+    total = sum(powers)
+    return [power / total for power in powers]
 
 
-def sigmoid(scores: Floats1d) -> Floats1d:
+def sigmoid(scores: Sequence[float], temperature: float = 1.0) -> list[float]:
     """Independent probabilities (L), stable for large scores."""
-    result: Floats1d = 0.5 * (1 + np.tanh(0.5 * scores))
-    return result
+    return [0.5 * (1 + math.tanh(0.5 * score / temperature)) for score in scores]

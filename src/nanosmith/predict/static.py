@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from nanosmith.predict.local import Floats1d, LocalPredictor
@@ -24,16 +26,17 @@ class StaticPredictor(LocalPredictor):
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         super().__init__(bundle, threads=threads)
-        tensors = load_file(bundle.file(WEIGHTS_FILE))
-        self._embeddings = tensors["embeddings"]
-        self._scales = tensors["scales"]
-        self._weight = tensors["weight"]
-        self._bias = tensors["bias"]
+        self._tensors = load_file(bundle.file(WEIGHTS_FILE))
 
     def logits(self, ids: Sequence[int]) -> Floats1d:
-        if not ids:
-            return self._bias
-        index = np.asarray(ids)
-        total = self._scales[index] @ self._embeddings[index].astype(np.float32)  # (T) @ (T, D) -> (D)
-        scores: Floats1d = (total / (np.sqrt(total @ total) + 1e-6)) @ self._weight + self._bias
-        return scores
+        return score(self._tensors, ids)
+
+
+def score(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:
+    """Scores (L) of token ids (T)."""
+    if not ids:
+        return tensors["bias"]
+    index = np.asarray(ids)
+    total = tensors["scales"][index] @ tensors["embeddings"][index].astype(np.float32)  # (T) @ (T, D) -> (D)
+    scores: Floats1d = (total / (np.sqrt(total @ total) + 1e-6)) @ tensors["weight"] + tensors["bias"]
+    return scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,32 @@ from typing import BinaryIO
 from nanosmith.core.errors import StorageFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+PART = ".part-"
+DISK_FULL = "the disk is full"
+FREE_SPACE = "Free some space, or name another folder with NANOSMITH_HOME."
+
+
+def part_prefix() -> str:
+    """How names of what this process has not finished begin. Killed, it leaves them to `sweep_parts`."""
+    return f"{PART}{os.getpid()}-"
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove what processes that are no more left unfinished in `folder`."""
+    for path in folder.glob(f"{PART}*"):
+        pid = path.name.removeprefix(PART).partition("-")[0]
+        if not (pid.isdecimal() and process_exists(int(pid))):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager
@@ -22,9 +49,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            raise StorageFull(
-                "the disk is full", where=str(path), remedy="Free some space, or name another folder with NANOSMITH_HOME."
-            ) from error
+            raise StorageFull(DISK_FULL, where=str(path), remedy=FREE_SPACE) from error
         raise
 
 
@@ -42,13 +67,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file that appears under `path` whole, and only if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with disk_errors(path.parent):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=part_prefix())
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -6,14 +6,16 @@ import hashlib
 import os
 import shutil
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import msgspec
 
 from nanosmith.core.errors import Damaged, InputError, NotFound
 from nanosmith.core.manifest import FORMAT, MANIFEST_NAME, FileEntry, Manifest
-from nanosmith.store.atomic import disk_errors, sync_folder, write_atomic
+from nanosmith.store.atomic import disk_errors, part_prefix, sync_folder, write_atomic
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+Decoded = TypeVar("Decoded")
 REMEDY = "Copy the bundle again from its source, or tune it again."
 
 
@@ -35,20 +37,26 @@ class Bundle(msgspec.Struct, frozen=True):
 def seal(draft: Path, manifest: Manifest, out: Path) -> Bundle:
     """Move the finished folder `draft` to `out` with a manifest of its files; `out` appears whole or not at all.
 
-    `manifest.files` is filled here. Raises InputError when `out` exists, StorageFull when the disk is full.
+    `manifest.files` is filled here. Raises InputError when `out` exists or `draft` holds a link, StorageFull when the
+    disk is full.
     """
-    if out.exists():
-        raise InputError("the bundle's folder exists already", where=str(out), remedy="Name another with --out.")
+    require_absent(out)
     with disk_errors(draft):
         sealed = msgspec.structs.replace(manifest, files=_entries(draft))
         write_atomic(draft / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(sealed), indent=1))
-        for path in draft.rglob("*"):
-            if path.is_file():
-                _sync_file(path)
+        _sync_tree(draft)
         out.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(draft, out) if _same_device(draft, out.parent) else _copy(draft, out)
+        draft.replace(out) if _same_device(draft, out.parent) else _copy(draft, out)
         sync_folder(out.parent)
     return Bundle(out, sealed)
+
+
+def require_absent(out: Path) -> None:
+    """Raises InputError when there is something at `out` already."""
+    if out.exists():
+        raise InputError(
+            "the bundle's folder exists already", where=str(out), remedy="Name another with --out.", param="out"
+        )
 
 
 def add_files(bundle: Bundle, files: dict[str, bytes]) -> Bundle:
@@ -61,51 +69,61 @@ def add_files(bundle: Bundle, files: dict[str, bytes]) -> Bundle:
 
 
 def open_bundle(path: Path | str) -> Bundle:
-    """Check a folder against its manifest. Raises NotFound (no bundle there) or Damaged (missing, extra or changed files)."""
+    """Check a folder against its manifest. Raises NotFound (no bundle), Damaged (missing, extra, changed files)."""
     path = Path(path)
-    if not (path / MANIFEST_NAME).is_file():
-        raise NotFound("no bundle here", where=str(path), allowed=f"a folder with {MANIFEST_NAME}")
-    manifest = _read_manifest(path)
-    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()} - {MANIFEST_NAME}
+    manifest = read_manifest(path)
+    found = {file.relative_to(path).as_posix() for file in _files(path)}
     for name in sorted(found - manifest.files.keys()):
         raise Damaged("a file is not in the manifest", where=f"{path}: {name}", remedy="Remove it. " + REMEDY)
     for name, entry in manifest.files.items():
-        _check_file(path, name, entry)
+        _check_name(path, name, found)
+        _check_file(path / name, entry)
     return Bundle(path, manifest)
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """The manifest alone; its files are not looked at. Raises NotFound, Damaged."""
     file = path / MANIFEST_NAME
-    if file.stat().st_size > MAX_MANIFEST_BYTES:
-        raise Damaged("the manifest is too large", where=str(file), allowed=f"{MAX_MANIFEST_BYTES} bytes", remedy=REMEDY)
+    if not file.is_file():
+        raise NotFound("no bundle here", where=str(path), allowed=f"a folder with {MANIFEST_NAME}")
+    if file.is_symlink():
+        raise Damaged("not a plain file", where=str(file), remedy=REMEDY)
+    if (size := file.stat().st_size) > MAX_MANIFEST_BYTES:
+        raise Damaged("the manifest is too large", where=str(file), got=size, allowed=f"{MAX_MANIFEST_BYTES} bytes")
     content = file.read_bytes()
-    try:
-        version = msgspec.json.decode(content, type=dict[str, object]).get("format")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"the manifest cannot be read: {error}", where=str(file), remedy=REMEDY) from error
+    version = _decode(file, content, dict[str, object]).get("format")
     if version != FORMAT:
         raise Damaged(
             "the bundle has a format that this version does not know",
             where=str(file), got=version, allowed=FORMAT, remedy="Update nanosmith.",
         )  # fmt: skip
+    return _decode(file, content, Manifest)
+
+
+def _decode(file: Path, content: bytes, type: type[Decoded]) -> Decoded:
     try:
-        return msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(content, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(f"the manifest cannot be read: {error}", where=str(file), remedy=REMEDY) from error
 
 
-def _check_file(root: Path, name: str, entry: FileEntry) -> None:
+def _check_name(root: Path, name: str, found: set[str]) -> None:
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts:
         raise Damaged("the manifest names a file outside of the bundle", where=str(root), got=repr(name), remedy=REMEDY)
-    file = root / name
+    if name not in found:
+        raise Damaged("a file is missing", where=str(root), got=repr(name[:200]), remedy=REMEDY)
+
+
+def _check_file(file: Path, entry: FileEntry) -> None:
+    where = str(file)
     if file.is_symlink() or not file.is_file():
-        raise Damaged("a file is missing or not a plain file", where=str(file), remedy=REMEDY)
+        raise Damaged("not a plain file", where=where, remedy=REMEDY)
     size = file.stat().st_size
     if size != entry.bytes:
-        raise Damaged("a file has the wrong size", where=str(file), got=f"{size} bytes", allowed=entry.bytes, remedy=REMEDY)
+        raise Damaged("a file has the wrong size", where=where, got=f"{size} bytes", allowed=entry.bytes, remedy=REMEDY)
     if (digest := sha256_of(file)) != entry.sha256:
-        raise Damaged("a file was changed", where=str(file), got=f"SHA-256 {digest}", allowed=entry.sha256, remedy=REMEDY)
+        raise Damaged("a file was changed", where=where, got=f"SHA-256 {digest}", allowed=entry.sha256, remedy=REMEDY)
 
 
 def sha256_of(path: Path) -> str:
@@ -115,13 +133,26 @@ def sha256_of(path: Path) -> str:
 
 
 def _entries(folder: Path) -> dict[str, FileEntry]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
+    files = sorted(_files(folder))
+    if links := [path for path in files if path.is_symlink()]:
+        raise InputError("a bundle cannot hold a link", where=str(links[0]), remedy="Copy the file itself there.")
     return {path.relative_to(folder).as_posix(): FileEntry(sha256_of(path), path.stat().st_size) for path in files}
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _files(folder: Path) -> set[Path]:
+    """Everything below `folder` but its manifest and real folders; a link counts as a file, whatever it points to."""
+    found = {path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    return found - {folder / MANIFEST_NAME}
+
+
+def _sync_tree(folder: Path) -> None:
+    """Flush every file, then the folders that name them."""
+    for path in (*folder.rglob("*"), folder):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def _same_device(first: Path, second: Path) -> bool:
@@ -130,14 +161,15 @@ def _same_device(first: Path, second: Path) -> bool:
 
 def _copy(draft: Path, out: Path) -> None:
     """Across devices: a copy beside the target first, so that the last step is still one rename."""
-    staged = out.with_name(f".part-{out.name}")
+    staged = out.with_name(part_prefix() + out.name)
     shutil.rmtree(staged, ignore_errors=True)
     try:
-        shutil.copytree(draft, staged)
-        for path in staged.rglob("*"):
-            if path.is_file():
-                _sync_file(path)
-        os.replace(staged, out)
+        for file in _files(draft) | {draft / MANIFEST_NAME}:
+            copy = staged / file.relative_to(draft)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        _sync_tree(staged)
+        staged.replace(out)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     shutil.rmtree(draft)

@@ -6,9 +6,10 @@ SQLite in WAL mode with synchronous=FULL: with NORMAL, a power loss may take com
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import string
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +18,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from nanosmith.store.atomic import disk_errors
-from nanosmith.store.records import ENDED, CheckpointRow, EventRow, FileRow, JobRow, ModelRow
+from nanosmith.core.errors import StorageFull
+from nanosmith.store.atomic import DISK_FULL, FREE_SPACE, disk_errors
+from nanosmith.store.records import ENDED, CheckpointRow, EventRow, EventType, FileRow, JobRow, Level, ModelRow
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 meta = sa.MetaData()
+FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -49,7 +52,8 @@ jobs = sa.Table(
     sa.Column("request", sa.JSON, nullable=False), sa.Column("seed", sa.Integer, nullable=False),
     sa.Column("hyperparameters", sa.JSON, nullable=False), sa.Column("status", sa.String, nullable=False),
     sa.Column("validation_file", sa.String), sa.Column("suffix", sa.String), sa.Column("metadata", sa.JSON),
-    sa.Column("started_at", sa.Integer), sa.Column("finished_at", sa.Integer), sa.Column("estimated_finish", sa.Integer),
+    sa.Column("started_at", sa.Integer), sa.Column("finished_at", sa.Integer),
+    sa.Column("estimated_finish", sa.Integer),
     sa.Column("fine_tuned_model", sa.String), sa.Column("trained_tokens", sa.Integer),
     sa.Column("result_files", sa.JSON, nullable=False), sa.Column("error", sa.JSON),
     sa.Column("cancel_requested", sa.Boolean, nullable=False), sa.Column("pid", sa.Integer),
@@ -85,15 +89,20 @@ class Ledger:
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         event.listen(self._engine, "connect", _durable)
         with self._begin() as link:
-            meta.create_all(link)
+            _create(link)
 
     def close(self) -> None:
         self._engine.dispose()
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with disk_errors(self.path.parent), self._engine.begin() as link:
-            yield link
+        try:
+            with disk_errors(self.path.parent), self._engine.begin() as link:
+                yield link
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) in FULL:
+                raise StorageFull(DISK_FULL, where=str(self.path), remedy=FREE_SPACE) from error
+            raise
 
     # --- files ---
     def add_file(self, row: FileRow) -> None:
@@ -111,9 +120,21 @@ class Ledger:
         query = sa.select(files) if purpose is None else sa.select(files).where(files.c.purpose == purpose)
         return self._page(files, query, FileRow, after=after, limit=limit, newest_first=newest_first)
 
+    def expired_files(self, now: int) -> list[FileRow]:
+        with self._begin() as link:
+            return [_read(row, FileRow) for row in link.execute(sa.select(files).where(files.c.expires_at <= now))]
+
+    def blob_is_used(self, sha256: str) -> bool:
+        """Whether a file still has these bytes."""
+        return self._one(sa.select(files).where(files.c.sha256 == sha256).limit(1), FileRow) is not None
+
     # --- jobs ---
-    def add_job(self, row: JobRow) -> None:
-        self._insert(jobs, row)
+    def add_job(self, row: JobRow, *, also: Sequence[EventRow] = ()) -> None:
+        """Store a job and its first events, in one transaction."""
+        with self._begin() as link:
+            link.execute(_insertion(jobs, row))
+            for first in also:
+                link.execute(_insertion(events, first))
 
     def job(self, id: str) -> JobRow | None:
         return self._one(sa.select(jobs).where(jobs.c.id == id), JobRow)
@@ -127,14 +148,23 @@ class Ledger:
         if without_metadata:
             query = query.where(sa.or_(jobs.c.metadata.is_(None), sa.cast(jobs.c.metadata, sa.String) == "null"))
         for key, value in (metadata or {}).items():
-            query = query.where(jobs.c.metadata[key].as_string() == value)
+            pair = sa.func.json_each(jobs.c.metadata).table_valued("key", "atom")  # a JSON path cannot name every key
+            query = query.where(sa.exists().where(pair.c.key == key, pair.c.atom == value))
         return self._page(jobs, query, JobRow, after=after, limit=limit, newest_first=True)
 
-    def update_job(self, id: str, **values: Any) -> JobRow | None:
-        """Set columns of a job that has not ended; returns the new row, or None when it has ended or does not exist."""
+    def update_job(
+        self, id: str, *, expect: Mapping[str, Any] | None = None, also: Sequence[EventRow] = (), **values: Any
+    ) -> JobRow | None:
+        """Set columns of a job that has not ended and whose columns are as in `expect`; the events in `also` are added
+        in the same transaction. Returns the new row, or None when nothing was changed."""
+        wanted = [jobs.c[column] == value for column, value in (expect or {}).items()]  # == None becomes IS NULL
+        change = sa.update(jobs).where(jobs.c.id == id, jobs.c.status.not_in(ENDED), *wanted).values(**values)
         with self._begin() as link:
-            changed = link.execute(sa.update(jobs).where(jobs.c.id == id, jobs.c.status.not_in(ENDED)).values(**values))
-        return self.job(id) if changed.rowcount else None
+            if not link.execute(change).rowcount:
+                return None
+            for row in also:
+                link.execute(_insertion(events, row))
+        return self.job(id)
 
     def claim_job(self, id: str, *, pid: int, now: int) -> JobRow | None:
         """Take a queued job for this process: exactly one of several callers gets it, the others get None."""
@@ -151,10 +181,10 @@ class Ledger:
 
     # --- events and checkpoints ---
     def add_event(
-        self, job_id: str, message: str, *, level: str = "info", type: str = "message", data: dict[str, Any] | None = None
-    ) -> None:
-        row = EventRow(new_id("ftevent-"), job_id, int(time.time()), level, message, type, data)  # type: ignore[arg-type]
-        self._insert(events, row)
+        self, job_id: str, message: str, *, level: Level = "info", type: EventType = "message",
+        data: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self._insert(events, new_event(job_id, message, level=level, type=type, data=data))
 
     def events(self, job_id: str, *, after: str | None = None, limit: int = 20) -> Page[EventRow]:
         """Newest first."""
@@ -169,6 +199,9 @@ class Ledger:
         query = sa.select(checkpoints).where(checkpoints.c.job_id == job_id)
         return self._page(checkpoints, query, CheckpointRow, after=after, limit=limit, newest_first=True)
 
+    def delete_checkpoints(self, job_id: str) -> None:
+        self._delete(checkpoints, checkpoints.c.job_id == job_id)
+
     # --- models ---
     def add_model(self, row: ModelRow) -> None:
         self._insert(models, row)
@@ -181,15 +214,17 @@ class Ledger:
         with self._begin() as link:
             return [_read(row, ModelRow) for row in link.execute(sa.select(models).order_by(models.c.seq.desc()))]
 
+    def update_model(self, name: str, **values: Any) -> None:
+        with self._begin() as link:
+            link.execute(sa.update(models).where(models.c.name == name).values(**values))
+
     def delete_model(self, name: str) -> bool:
         return self._delete(models, models.c.name == name)
 
     # --- the shared mechanics ---
     def _insert(self, table: sa.Table, row: msgspec.Struct) -> None:
-        values = msgspec.structs.asdict(row)
-        values.pop("seq", None)
         with self._begin() as link:
-            link.execute(table.insert().values(**values))
+            link.execute(_insertion(table, row))
 
     def _delete(self, table: sa.Table, where: sa.ColumnElement[bool]) -> bool:
         with self._begin() as link:
@@ -201,8 +236,9 @@ class Ledger:
         return None if row is None else _read(row, type)
 
     def _page(
-        self, table: sa.Table, query: sa.Select[Any], type: type[Row], *, after: str | None, limit: int, newest_first: bool
-    ) -> Page[Row]:
+        self, table: sa.Table, query: sa.Select[Any], type: type[Row], *,
+        after: str | None, limit: int, newest_first: bool,
+    ) -> Page[Row]:  # fmt: skip
         """One page after the row whose id is `after`. Raises UnknownCursor when there is no such row."""
         with self._begin() as link:
             if after is not None:
@@ -225,6 +261,27 @@ class Page(list[Row]):
 
 class UnknownCursor(LookupError):
     """`after` names no row."""
+
+
+def new_event(
+    job_id: str, message: str, *, level: Level = "info", type: EventType = "message", data: dict[str, Any] | None = None
+) -> EventRow:
+    """An event of this moment, not stored yet."""
+    return EventRow(new_id("ftevent-"), job_id, int(time.time()), level, message, type, data)
+
+
+def _create(link: sa.Connection) -> None:
+    """Create what is absent; several processes may do so at once."""
+    for table in meta.sorted_tables:
+        link.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            link.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+
+
+def _insertion(table: sa.Table, row: msgspec.Struct) -> sa.Insert:
+    values = msgspec.structs.asdict(row)
+    values.pop("seq")
+    return table.insert().values(**values)
 
 
 def _durable(connection: Any, _record: Any) -> None:

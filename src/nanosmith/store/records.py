@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 JobStatus: TypeAlias = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+Level: TypeAlias = Literal["info", "warn", "error"]
+EventType: TypeAlias = Literal["message", "metrics"]
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
 
 
@@ -56,9 +58,9 @@ class EventRow(msgspec.Struct, frozen=True):
     id: str
     job_id: str
     created_at: int
-    level: Literal["info", "warn", "error"]
+    level: Level
     message: str
-    type: Literal["message", "metrics"] = "message"
+    type: EventType = "message"
     data: dict[str, Any] | None = None
     seq: int = 0
 

@@ -1,0 +1,63 @@
+"""`nanosmith eval`: how good a bundle is on a file of examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nanosmith.score.report import Report
+
+
+def eval_(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a model.")],
+    file: Annotated[
+        Path, typer.Argument(help="Examples with the wanted answers: chat-format JSONL, text/label JSONL or CSV.")
+    ],
+    html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML page to this file.")] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="Your own price table (TOML) for the costs; none: the one that comes along.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
+) -> None:
+    """Measure accuracy, confidence, latency and cost of a tuned model."""
+    from nanosmith.cli.resolve import bundle_path
+    from nanosmith.score.render import as_json as json_of
+    from nanosmith.score.render import as_text
+
+    if html is not None:
+        _check_page(html)
+    report = _run(bundle_path(bundle), file, prices)
+    if html is not None:
+        _write_page(report, html)
+    typer.echo(json_of(report) if as_json else as_text(report))
+
+
+def _check_page(html: Path) -> None:
+    """What would stop the writing at the end is found at the start. Raises MissingExtra, InputError."""
+    from nanosmith.core.errors import InputError
+    from nanosmith.score.render import check_html
+
+    check_html()
+    if html.is_dir():
+        raise InputError("this is a folder", where=str(html), allowed="a file to write the page to", param="html")
+
+
+def _run(bundle: Path, file: Path, prices: Path | None) -> Report:
+    from nanosmith.cli.progress import RichWatch
+    from nanosmith.flows.evaluate import evaluate
+    from nanosmith.score.cost import load_prices
+
+    table = load_prices(prices)
+    with RichWatch() as watch:
+        return evaluate(bundle, file, watch=watch, prices=table)
+
+
+def _write_page(report: Report, html: Path) -> None:
+    from nanosmith.score.render import as_html
+    from nanosmith.store.atomic import write_atomic
+
+    write_atomic(html, as_html(report).encode())
+    typer.echo(f"The page is in {html}.", err=True)

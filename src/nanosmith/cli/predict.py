@@ -1,0 +1,108 @@
+"""`nanosmith predict`: ask a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nanosmith.cli.inputs import Numbered
+    from nanosmith.core.errors import InputError
+    from nanosmith.core.example import Input
+    from nanosmith.core.prediction import Prediction, Predictor
+
+TOP = 5  # labels shown with their probabilities
+SHOWN_CHARS = 100
+
+
+def predict(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a model.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to answer; - reads stdin.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option(help='JSONL of {"text"} or chat lines, or one text per line; - reads stdin.')
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per input.")] = False,
+) -> None:
+    """Answer texts with a tuned model.
+
+    A line that cannot be read is reported in its place, the others are answered, and the exit code is 2.
+    """
+    from nanosmith.cli.resolve import bundle_path
+    from nanosmith.core.errors import InputError
+    from nanosmith.predict.open import open_predictor
+
+    inputs = _inputs(texts or [], file)
+    predictor = open_predictor(bundle_path(bundle))
+    show = _show_json if as_json else _show_text
+    wrong = 0
+    for line, given in inputs:
+        answer = given if isinstance(given, InputError) else _answer(predictor, given)
+        wrong += isinstance(answer, InputError)
+        show(line, given, answer)
+    if wrong:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _inputs(texts: list[str], file: str | None) -> Iterator[Numbered]:
+    from nanosmith.cli.inputs import STDIN, from_arguments, from_file
+    from nanosmith.core.errors import InputError
+
+    if texts == [STDIN]:
+        texts, file = [], STDIN
+    if bool(texts) == bool(file):
+        raise InputError(
+            "give either texts or --file" if texts else "there is nothing to answer",
+            remedy="Pass texts as arguments, --file FILE, or - for stdin.",
+        )
+    return from_file(file) if file else from_arguments(texts)
+
+
+def _answer(predictor: Predictor, given: Input) -> Prediction | InputError:
+    from nanosmith.core.errors import InputError
+
+    try:
+        return predictor.predict([given])[0]
+    except InputError as error:
+        return error
+
+
+def _show_json(line: int | None, given: Input | InputError, answer: Prediction | InputError) -> None:
+    from nanosmith.cli.errors import error_object
+
+    place: dict[str, Any] = {} if line is None else {"line": line}
+    content = error_object(answer) if isinstance(answer, Exception) else as_object(answer)
+    typer.echo(json.dumps(place | content, ensure_ascii=False))
+
+
+def _show_text(line: int | None, given: Input | InputError, answer: Prediction | InputError) -> None:
+    from nanosmith.cli.errors import say
+
+    if isinstance(answer, Exception) or isinstance(given, Exception):
+        say(str(answer) if line is None else f"line {line}: {answer}")
+        return
+    value = answer.value if isinstance(answer.value, str) else ", ".join(answer.value) or "(no label)"
+    confidence = "" if answer.confidence is None else f"  {answer.confidence:.2f}"
+    cut = "  (end not read)" if answer.dropped_tokens else ""
+    typer.echo(f"{value}{confidence}{cut}  {_shortened(given)}")
+
+
+def as_object(answer: Prediction) -> dict[str, Any]:
+    """An answer as JSON: `probabilities` of the most probable labels; `truncated` when the end was not read."""
+    return {
+        "value": answer.value,
+        "confidence": answer.confidence,
+        "probabilities": dict(answer.top(TOP)),
+        "tokens": answer.tokens,
+        "truncated": answer.dropped_tokens > 0,
+    }
+
+
+def _shortened(given: Input) -> str:
+    text = given if isinstance(given, str) else given[-1].content
+    text = " ".join(text[: 2 * SHOWN_CHARS].split())
+    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"

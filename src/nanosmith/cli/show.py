@@ -1,0 +1,81 @@
+"""`nanosmith show`: one model, what it is and how good it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nanosmith.core.manifest import Manifest
+
+SHOWN_LABELS = 20
+SHARES = ("accuracy", "macro_f1", "micro_f1")
+FIGURES = ("n", *SHARES, "latency_ms", "created_at")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="The name of a model, or a bundle's folder.")],
+    home: Annotated[Path | None, typer.Option(help="Data folder; none: $NANOSMITH_HOME or ~/.nanosmith.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show a model's manifest and the figures of its report, after checking every file."""
+    import msgspec
+
+    from nanosmith.cli.ls import read_report
+    from nanosmith.cli.resolve import bundle_path
+    from nanosmith.store.bundles import open_bundle
+    from nanosmith.store.home import open_home
+
+    bundle = open_bundle(bundle_path(name, None if home is None else open_home(home)))
+    report = {key: value for key, value in read_report(bundle.path).items() if key in FIGURES}
+    if as_json:
+        shown = {
+            "bundle": str(bundle.path.resolve()),
+            "digest": bundle.digest,
+            "bytes": bundle.manifest.total_bytes,
+            "manifest": msgspec.to_builtins(bundle.manifest),
+            "report": report or None,
+        }
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+        return
+    for heading, value in [*_about(bundle.manifest), *_figures(report), ("bundle", str(bundle.path.resolve()))]:
+        typer.echo(f"{heading:<13}{value}")
+
+
+def _about(manifest: Manifest) -> list[tuple[str, str]]:
+    from nanosmith.cli.ls import size_text, time_text
+
+    task, data = manifest.task, manifest.data
+    calibrated = f"on {manifest.calibration.examples:,} examples" if manifest.calibration.examples else "no"
+    return [
+        ("name", manifest.name),
+        ("created", time_text(manifest.created_at)),
+        ("task", f"{task.kind}, answers as {task.form}"),
+        ("labels", _labels(task.labels)),
+        ("recipe", manifest.recipe),
+        ("base", manifest.base.name),
+        ("data", f"{data.train_examples:,} examples"),
+        ("data digest", data.digest),
+        ("reads", f"up to {manifest.max_tokens:,} tokens"),
+        ("calibrated", calibrated),
+        ("size", f"{size_text(manifest.total_bytes)}, {len(manifest.files)} files"),
+    ]
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    more = len(labels) - SHOWN_LABELS
+    return f"{len(labels):,}: {', '.join(labels[:SHOWN_LABELS])}" + (f", and {more:,} more" if more > 0 else "")
+
+
+def _figures(report: dict[str, Any]) -> list[tuple[str, str]]:
+    from nanosmith.cli.ls import share_text
+
+    if not report:
+        return [("report", "none; make one: nanosmith eval BUNDLE FILE")]
+    shares = ", ".join(f"{key} {share_text(report[key])}" for key in SHARES if key in report)
+    latency = report.get("latency_ms") or {}
+    times = ", ".join(f"{key} {latency[key]:.2f} ms" for key in ("p50", "p95") if key in latency)
+    return [("report", f"{shares} on {report.get('n', 0):,} examples"), ("latency", times or "not measured")]

@@ -1,0 +1,143 @@
+"""The OpenAI chat format for supervised fine-tuning: one conversation per line, `{"messages": […]}`.
+
+Every assistant message whose `weight` is not 0 is a wanted answer, with the messages before it as its input; one line
+may therefore hold several Examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nanosmith.core.example import Example, Message
+from nanosmith.core.limits import MAX_MESSAGES
+from nanosmith.core.task import SYSTEM_ROLES
+from nanosmith.data.detect import foreign
+from nanosmith.data.lines import json_objects
+from nanosmith.data.reading import BadLine, Reading, json_type
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+ROLE_NAMES = ", ".join(ROLES)
+TOOL_KEYS = ("tools", "functions")
+CALL_KEYS = ("tool_calls", "function_call")
+SHAPE = 'Write {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}.'
+
+
+class _Turn(NamedTuple):
+    message: Message
+    is_target: bool
+
+
+def read(path: Path) -> Reading:
+    """Read every line; keys that are not part of the format are ignored."""
+    reading = Reading()
+    prompts: dict[Message, Message] = {}
+    for line, record in json_objects(path, reading):
+        with reading.line(line):
+            turns = [_shared(turn, prompts) for turn in _turns(record)]
+            reading.claim_id(record.get("id"), line)
+            _add_examples(reading, line, turns)
+    return reading
+
+
+def _shared(turn: _Turn, prompts: dict[Message, Message]) -> _Turn:
+    """Keep one copy of a system prompt that many lines repeat."""
+    if turn.message.role not in SYSTEM_ROLES:
+        return turn
+    return _Turn(prompts.setdefault(turn.message, turn.message), False)
+
+
+def _add_examples(reading: Reading, line: int, turns: list[_Turn]) -> None:
+    _check_conversation(turns)
+    messages = tuple(turn.message for turn in turns)
+    users = [i for i, message in enumerate(messages) if message.role == "user"]
+    early = any(turn.is_target for turn in turns[: users[0]])
+    for i in range(users[0], len(turns)):
+        if turns[i].is_target:
+            reading.examples.append(Example(messages[:i], messages[i].content, line))
+    if early:
+        message = "an assistant message stands before the first user message; it is not learnt"
+        reading.warn("answer_before_user", message, line, 'Give it "weight": 0 to confirm.')
+    if messages[-1].role != "assistant":
+        message = f"the last message ({messages[-1].role}) has no answer; it is not learnt"
+        reading.warn("unanswered_turn", message, line, "Add the wanted answer, or remove the message.")
+
+
+def _check_conversation(turns: list[_Turn]) -> None:
+    """Raises BadLine where there is nothing to learn, or a user or wanted text is empty."""
+    roles = [turn.message.role for turn in turns]
+    if "assistant" not in roles:
+        raise BadLine("no_assistant", "there is no assistant message", "Add the wanted answer as an assistant message.")
+    targets = [i for i, turn in enumerate(turns) if turn.is_target]
+    if not targets:
+        raise BadLine("no_target", "every assistant message has weight 0", "Give the wanted answer weight 1.")
+    if "user" not in roles[: targets[-1]]:
+        raise BadLine("no_user", "there is no user message before the answer", "Add the user's text before it.")
+    for i, (message, is_target) in enumerate(turns, start=1):
+        if is_target and not message.content.strip():
+            raise BadLine("empty_answer", f"message {i}: the answer is empty", "Write the answer, or remove the line.")
+        if message.role == "user" and not message.content.strip():
+            raise BadLine("empty_text", f"message {i}: the user's text is empty", "Write a text, or remove the line.")
+
+
+def _turns(record: Mapping[str, Any]) -> list[_Turn]:
+    """The checked messages of a line. Raises BadLine."""
+    if other := foreign(record):
+        raise other
+    messages = record.get("messages")
+    if not isinstance(messages, list) or not messages:
+        got = f"`messages` is {json_type(messages)}" if "messages" in record else "there are no `messages`"
+        raise BadLine("no_messages", f"{got}; a list with at least one message is needed", SHAPE)
+    if len(messages) > MAX_MESSAGES:
+        message = f"too many messages (got {len(messages):,}; allowed {MAX_MESSAGES:,})"
+        raise BadLine("many_messages", message, "Split the conversation, or keep its newest messages.")
+    _refuse_tools(record, messages)
+    return [_turn(message, f"message {i}") for i, message in enumerate(messages, start=1)]
+
+
+def _refuse_tools(record: Mapping[str, Any], messages: list[Any]) -> None:
+    calls = any(isinstance(message, dict) and any(message.get(key) for key in CALL_KEYS) for message in messages)
+    if calls or any(record.get(key) for key in TOOL_KEYS):
+        what = "an answer is a tool call" if calls else "the line offers tools"
+        message = f"{what}: a record with fields, a kind of answer that cannot be tuned yet"
+        remedy = "For one field from a closed set, leave the tools out and write the value as the answer's text."
+        raise BadLine("tool_calls", message, remedy)
+
+
+def _turn(message: object, where: str) -> _Turn:
+    if not isinstance(message, dict):
+        raise BadLine("bad_message", f"{where} is {json_type(message)}, not an object", SHAPE)
+    role = message.get("role")
+    if role is None:
+        raise BadLine("missing_role", f"{where} has no `role`", f"Add one of: {ROLE_NAMES}.")
+    if role not in ROLES:
+        raise BadLine("unknown_role", f"{where} has an unknown role, {str(role)[:80]!r}", f"Use one of: {ROLE_NAMES}.")
+    is_target = role == "assistant" and _weight(message.get("weight"), where) == 1
+    return _Turn(Message(role, content_text(message.get("content"), where)), is_target)
+
+
+def _weight(weight: object, where: str) -> int:
+    if weight is None:
+        return 1
+    if isinstance(weight, bool) or weight not in (0, 1):
+        raise BadLine("bad_weight", f"{where}: weight is {str(weight)[:80]!r}", "Use 1 (learn it) or 0 (context only).")
+    return int(weight)
+
+
+def content_text(content: object, where: str = "message") -> str:
+    """The text of a message's `content`: a string, or a list of text parts joined by line breaks. Raises BadLine."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        got = json_type(content)
+        raise BadLine("bad_content", f"{where}: `content` is {got}", "Write a string or a list of text parts.")
+    return "\n".join(_part_text(part, where) for part in content)
+
+
+def _part_text(part: object, where: str) -> str:
+    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
+        return str(part["text"])
+    got = part.get("type") if isinstance(part, dict) else json_type(part)
+    message = f"{where}: a part of `content` is not text (got {str(got)[:80]!r})"
+    raise BadLine("bad_content", message, 'Use parts such as {"type": "text", "text": "…"} only.')

@@ -1,0 +1,108 @@
+"""Where settings become objects: data, base, and the recipes that may be tried."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from nanosmith.core import registry
+from nanosmith.core.errors import InputError, MissingExtra
+from nanosmith.core.settings import TuneSettings
+from nanosmith.core.watch import Watch
+from nanosmith.data.dataset import Dataset
+from nanosmith.data.load import load
+from nanosmith.data.overlap import overlap
+from nanosmith.data.splits import split
+from nanosmith.store.home import Home
+
+if TYPE_CHECKING:
+    from nanosmith.recipes.parts.base import Base
+    from nanosmith.recipes.work import Samples
+
+RECIPES_OF_SIZE = {
+    "pico": ("static/1",),
+    "nano": ("frozen_linear/1", "tune_encoder/1"),
+    "auto": ("static/1", "frozen_linear/1", "tune_encoder/1"),
+}
+HELD_OUT_SHARE = 0.1  # of 1,000 examples and more, when no test file is given
+HELD_OUT_SHARE_SMALL = 0.2
+TRAIN_MODULES = ("torch", "transformers", "onnx")
+
+
+class TuneData(msgspec.Struct, frozen=True):
+    """`train` is for the recipes, `test` for the report alone; `note` says where `test` is from."""
+
+    train: Dataset
+    test: Dataset
+    note: str
+
+
+def require_training() -> None:
+    """Raises MissingExtra before any work when a training package is absent."""
+    for module in TRAIN_MODULES:
+        if find_spec(module) is None:
+            raise MissingExtra(module, "train")
+
+
+def open_base(name: str, home: Home) -> Base:
+    """Find, check and open the base weights. Raises NotFound, InputError, Damaged."""
+    from nanosmith.recipes.base_folder import find_base
+    from nanosmith.recipes.parts.base import Base
+
+    return Base(find_base(name), cache=home.cache)
+
+
+def recipes_for(settings: TuneSettings) -> tuple[str, ...]:
+    """The recipes to try, cheapest first. Raises InputError, NotFound."""
+    if settings.recipe:
+        name = settings.recipe if "/" in settings.recipe else f"{settings.recipe}/1"
+        registry.load("recipes", name)
+        return (name,)
+    if settings.size not in RECIPES_OF_SIZE:
+        raise InputError("this size does not exist yet", got=settings.size, allowed=", ".join(RECIPES_OF_SIZE),
+                         remedy="mini needs decoders, which are not built yet; take nano.", param="size")  # fmt: skip
+    return RECIPES_OF_SIZE[settings.size]
+
+
+def tune_data(train: Path | Dataset, test: Path | Dataset | None, settings: TuneSettings, watch: Watch) -> TuneData:
+    """Load and check the files; without a test file some of the training examples are held out for the report."""
+    data = train if isinstance(train, Dataset) else load(train, kind=settings.kind)
+    for sentence in data.why:
+        watch.message(sentence)
+    warn(data, watch)
+    if test is None:
+        share = HELD_OUT_SHARE if len(data) >= 1_000 else HELD_OUT_SHARE_SMALL
+        sides = split(data, settings.seed, share)
+        note = f"{len(sides.tune):,} of {len(data):,} examples were held out for the report, as no test file was given"
+        watch.message(f"{note}.")
+        return TuneData(data.subset(sides.train), data.subset(sides.tune), note)
+    held_out = test if isinstance(test, Dataset) else load(test, task=data.task)
+    warn(held_out, watch)
+    for problem in overlap(data, held_out):
+        watch.message(problem.message, "warn")
+    return TuneData(data, held_out, held_out.source.name if held_out.source else "given")
+
+
+def warn(data: Dataset, watch: Watch) -> None:
+    """Tell the watch about each kind of warning once; `nanosmith check` shows all."""
+    by_code: dict[str, int] = {}
+    for problem in data.problems:
+        by_code[problem.code] = by_code.get(problem.code, 0) + 1
+        if by_code[problem.code] == 1:
+            watch.message(problem.message, "warn")
+    more = sum(count - 1 for count in by_code.values())
+    if more:
+        watch.message(f"{more:,} more warnings of these kinds: run nanosmith check", "warn")
+
+
+def samples(data: Dataset, indices: list[int] | None = None) -> Samples:
+    """Texts, targets and weights of a Dataset, or of some of its examples."""
+    from nanosmith.recipes.work import Samples, targets_of
+
+    chosen = list(range(len(data))) if indices is None else indices
+    weights = np.array([data.examples[i].weight for i in chosen], dtype=np.float32)
+    return Samples([data.texts[i] for i in chosen], targets_of(data.task, [data.values[i] for i in chosen]), weights)

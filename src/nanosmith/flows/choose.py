@@ -1,0 +1,185 @@
+"""`auto`: try the cheap recipes first, score each on examples it has not seen, keep the smallest that is not worse.
+
+Up to FOLDS_BELOW examples the scores are cross-validated; above, one held-out tenth tells as much and costs a fifth.
+What is kept is then fitted again on all examples, as long as the time budget allows it; its calibration comes from the
+held-out scores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nanosmith.core import registry
+from nanosmith.core.manifest import Calibration
+from nanosmith.core.settings import TuneSettings
+from nanosmith.core.watch import Watch
+from nanosmith.data.dataset import Dataset
+from nanosmith.data.splits import Split, folds, split
+from nanosmith.flows.assemble import samples
+from nanosmith.flows.budget import Budget
+from nanosmith.score.calibration import fit_sigmoid_temperature, fit_temperature, fit_thresholds
+from nanosmith.score.metrics import correct
+
+if TYPE_CHECKING:
+    from nanosmith.recipes.parts.base import Base
+    from nanosmith.recipes.work import Floats2d, Model, Samples, Targets
+
+FOLDS_BELOW = 2_000  # examples
+FOLDS = 5
+EXPENSIVE = "tune_encoder/1"
+EXPENSIVE_FOLDS = 2  # of the FOLDS
+SMALLER = "static/1"  # the others have all the size of their encoder
+NOT_WORSE = 0.003  # accuracy that the smaller recipe may lack
+TUNE_MAX = 2_000  # held-out examples
+LEAST_TUNING_S = 20.0
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """A recipe fitted on some splits: its scores (N, L) for examples it had not seen, what was wanted of them, and
+    whether each answer was right (N). All trials have their examples in the same order; some have fewer."""
+
+    recipe: str
+    model: Model
+    logits: Floats2d
+    wanted: Targets
+    right: NDArray[np.bool_]
+    fits: int
+    seconds: float
+    whole: bool = False
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.mean())
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return {"recipe": self.recipe, "accuracy": self.accuracy, "examples": len(self.logits), "fits": self.fits,
+                "seconds": round(self.seconds, 1)}  # fmt: skip
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The kept model, the data for its parity gate, its calibration, and what is told about the choice."""
+
+    recipe: str
+    model: Model
+    check: Samples
+    calibration: Calibration
+    tune_examples: int
+    notes: dict[str, Any]
+
+
+class Chooser:
+    """Tries recipes on one Dataset. `checkpoint` is called with the models of the last fit's epochs."""
+
+    def __init__(
+        self, data: Dataset, base: Base, settings: TuneSettings, budget: Budget, watch: Watch,
+        checkpoint: Callable[[int, dict[str, float], Model], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._data, self._base, self._settings, self._budget = data, base, settings, budget
+        self._watch, self._checkpoint = watch, checkpoint
+        self._splits = _splits(data, settings.seed)
+        self._options = {"n_epochs": settings.epochs, "batch_size": settings.batch_size,
+                         "learning_rate_multiplier": settings.learning_rate_multiplier}  # fmt: skip
+
+    def choose(self, recipes: tuple[str, ...]) -> Chosen:
+        """Try `recipes` in order, and finish the best."""
+        trials: list[Trial] = []
+        for recipe in recipes:
+            if trials and recipe == EXPENSIVE and self._budget.left_s() < LEAST_TUNING_S:
+                self._watch.message(f"{recipe} is left out: {self._budget.left_s():.0f} s are too little", "warn")
+                continue
+            trials.append(self._try(recipe))
+            self._watch.message(_said(trials[-1]))
+        best = pick(trials)
+        final = self._finish(best)
+        if len(trials) > 1:
+            self._watch.message(f"Kept: {best.recipe}.")
+        tune = self._splits[0].tune
+        notes = {"candidates": [trial.figures for trial in trials], "fitted_on_all": final.whole}
+        calibration = calibrate(self._data.task.kind, best.logits, best.wanted)
+        return Chosen(best.recipe, final.model, samples(self._data, tune), calibration, len(best.logits), notes)
+
+    def _try(self, recipe: str) -> Trial:
+        splits = self._splits[:EXPENSIVE_FOLDS] if recipe == EXPENSIVE else self._splits
+        fits = len(splits) + (len(self._splits) > 1)  # folds are always followed by a fit on all examples
+        began = time.monotonic()
+        rows = []
+        for number, one in enumerate(splits):
+            limit_s = self._budget.left_s() / (fits - number) if recipe == EXPENSIVE else None
+            model = self._fit(recipe, one.train, one.tune, limit_s, last=fits == 1)
+            held_out = samples(self._data, one.tune)
+            rows.append((model.logits(held_out.texts), held_out.targets))
+        logits = np.concatenate([row[0] for row in rows])
+        wanted = np.concatenate([row[1] for row in rows])
+        right = is_right(self._data.task.kind, logits, wanted)
+        return Trial(recipe, model, logits, wanted, right, len(splits), time.monotonic() - began)
+
+    def _finish(self, trial: Trial) -> Trial:
+        """The same recipe on all examples; after a single costly fit only if the budget has the time for another."""
+        again_s = trial.seconds / trial.fits * len(self._data) / max(1, len(self._splits[0].train))
+        costly = trial.recipe == EXPENSIVE and len(self._splits) == 1
+        if costly and 1.1 * again_s > self._budget.left_s():
+            self._watch.message("The held-out tenth stays out of training: the budget has no time for a second fit.")
+            return trial
+        limit_s = self._budget.left_s() if trial.recipe == EXPENSIVE else None
+        self._watch.message(f"{trial.recipe} is fitted again, on all {len(self._data):,} training examples.")
+        model = self._fit(trial.recipe, list(range(len(self._data))), self._splits[0].tune, limit_s, last=True)
+        return msgspec.structs.replace(trial, model=model, whole=True)
+
+    def _fit(self, recipe: str, train: list[int], tune: list[int], limit_s: float | None, *, last: bool) -> Model:
+        from nanosmith.recipes.work import Work
+
+        work = Work(
+            task=self._data.task, train=samples(self._data, train), tune=samples(self._data, tune), base=self._base,
+            seed=self._settings.seed, watch=self._watch, limit_s=None if limit_s == float("inf") else limit_s,
+            options={name: value for name, value in self._options.items() if value is not None},
+            checkpoint=self._checkpoint if last else None,
+        )  # fmt: skip
+        model: Model = registry.load("recipes", recipe)(work)
+        return model
+
+
+def pick(trials: list[Trial]) -> Trial:
+    """The best by accuracy on the examples that all trials share, or the smaller recipe where it is not worse by more
+    than NOT_WORSE."""
+    shared = min(len(trial.right) for trial in trials)
+    accuracy = {trial.recipe: float(trial.right[:shared].mean()) for trial in trials}
+    best = max(trials, key=lambda trial: accuracy[trial.recipe])
+    smaller = [t for t in trials if t.recipe == SMALLER and accuracy[t.recipe] >= accuracy[best.recipe] - NOT_WORSE]
+    return smaller[0] if smaller else best
+
+
+def is_right(kind: str, logits: Floats2d, wanted: Targets) -> NDArray[np.bool_]:
+    """Whether each answer by logits (N, L) is wholly right (N)."""
+    given = logits.argmax(axis=1) if kind == "choice" else logits > 0
+    return correct(given, wanted)
+
+
+def calibrate(kind: str, logits: Floats2d, wanted: Targets) -> Calibration:
+    """Temperature, and thresholds for labels, from scores (N, L) of examples that the model had not seen."""
+    if kind == "choice":
+        return Calibration(temperature=fit_temperature(logits, wanted.astype(np.int64)), examples=len(logits))
+    temperature = fit_sigmoid_temperature(logits, wanted.astype(bool))
+    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64) / temperature))
+    return Calibration(temperature, fit_thresholds(probabilities, wanted.astype(bool)), len(logits))
+
+
+def _splits(data: Dataset, seed: int) -> list[Split]:
+    if len(data) <= FOLDS_BELOW:
+        usable = [one for one in folds(data, seed, FOLDS) if one.tune]
+        if usable:
+            return usable
+    return [split(data, seed, min(0.1, TUNE_MAX / len(data)))]
+
+
+def _said(trial: Trial) -> str:
+    how = f"{trial.fits} folds" if trial.fits > 1 else "held out"
+    return (
+        f"{trial.recipe}: {trial.accuracy:.1%} right on {len(trial.logits):,} examples ({how}, {trial.seconds:.0f} s)"
+    )

@@ -1,0 +1,186 @@
+"""The create-job request: OpenAI's fields, and our own under `nanosmith`.
+
+Unknown keys are ignored, as OpenAI's clients send new ones over time; inside `nanosmith` they are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from nanosmith.core import registry
+from nanosmith.core.errors import InputError, did_you_mean
+from nanosmith.core.settings import Size, TuneSettings, parse_duration
+from nanosmith.jobs.models import LocalModel
+
+Auto: TypeAlias = Literal["auto"]
+MAX_SEED = 2**31 - 1
+ALLOWED = {
+    "n_epochs": 'an integer from 1 to 50, or "auto"',
+    "batch_size": 'an integer from 1 to 256, or "auto"',
+    "learning_rate_multiplier": 'a number above 0, or "auto"',
+    "suffix": "a string of 1 to 64 characters",
+    "seed": f"an integer from 0 to {MAX_SEED}",
+    "integrations": "at most 5",
+    "metadata": "at most 16 pairs of strings, keys of at most 64 characters, values of at most 512",
+    "budget": 'a duration such as "5m", or seconds',
+}
+MISSING_FIELD = re.compile(r"missing required field `([^`]+)`")
+PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`")
+
+
+class Hyperparameters(msgspec.Struct, frozen=True):
+    n_epochs: Annotated[int, Meta(ge=1, le=50)] | Auto = "auto"
+    batch_size: Annotated[int, Meta(ge=1, le=256)] | Auto = "auto"
+    learning_rate_multiplier: Annotated[float, Meta(gt=0)] | Auto = "auto"
+
+
+class Supervised(msgspec.Struct, frozen=True):
+    hyperparameters: Hyperparameters | None = None
+
+
+class Method(msgspec.Struct, frozen=True):
+    """`dpo` and `reinforcement` are read and refused."""
+
+    type: Literal["supervised", "dpo", "reinforcement"]
+    supervised: Supervised | None = None
+    dpo: dict[str, Any] | None = None
+    reinforcement: dict[str, Any] | None = None
+
+
+class Integration(msgspec.Struct, frozen=True):
+    type: str
+
+
+class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What OpenAI has no field for: `extra_body={"nanosmith": {…}}` in its Python client."""
+
+    budget: str | Annotated[float, Meta(gt=0)] | None = None
+    size: Size | None = None
+    recipe: str | None = None
+
+
+Metadata: TypeAlias = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
+
+
+class CreateJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`hyperparameters` is OpenAI's older place for what `method` holds; `method` wins."""
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    method: Method | None = None
+    hyperparameters: Hyperparameters | None = None
+    suffix: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
+    integrations: Annotated[list[Integration], Meta(max_length=5)] | None = None
+    metadata: Annotated[Metadata, Meta(max_length=16)] | None = None
+    nanosmith: Extension | None = None
+
+    @property
+    def asked(self) -> Hyperparameters:
+        """The hyperparameters, wherever they stand in the request."""
+        supervised = self.method.supervised if self.method else None
+        return (supervised and supervised.hyperparameters) or self.hyperparameters or Hyperparameters()
+
+
+def read_request(content: Mapping[str, Any]) -> CreateJob:
+    """Check a decoded body. Raises InputError whose param is the path of the field."""
+    try:
+        request = msgspec.convert(content, CreateJob)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), content) from error
+    _refuse_unsupported(request)
+    return request
+
+
+def tune_settings(request: CreateJob, local: LocalModel, *, seed: int, name: str) -> TuneSettings:
+    """What the flow is asked for. Raises InputError for a budget or recipe that cannot be."""
+    own = request.nanosmith or Extension()
+    asked = request.asked
+    return TuneSettings(
+        size=own.size or local.size,
+        budget_s=_seconds(own.budget),
+        seed=seed,
+        recipe=_recipe(own.recipe),
+        base=local.base,
+        name=name,
+        epochs=_given(asked.n_epochs),
+        batch_size=_given(asked.batch_size),
+        learning_rate_multiplier=_given(asked.learning_rate_multiplier),
+    )
+
+
+def slug(suffix: str | None) -> str | None:
+    """A suffix as it stands in a model's name: runs of characters other than letters, digits, "_", "-" and "." become
+    one hyphen. Raises InputError when nothing is left."""
+    if suffix is None:
+        return None
+    kept = re.sub(r"[^\w.-]+", "-", suffix).strip("-")
+    if not kept:
+        raise InputError("the suffix has no letter or digit", got=repr(suffix), param="suffix")
+    return kept
+
+
+def _refuse_unsupported(request: CreateJob) -> None:
+    if request.method and request.method.type != "supervised":
+        raise InputError(
+            "this training method is not available here", where="method.type", got=repr(request.method.type),
+            allowed="'supervised'", code="unsupported_method", param="method.type",
+        )  # fmt: skip
+    if request.integrations:
+        raise InputError(
+            "integrations are not available here", got=", ".join(repr(i.type) for i in request.integrations),
+            remedy="Leave them out; the events and the result file hold the same figures.",
+            code="unsupported_integration", param="integrations",
+        )  # fmt: skip
+
+
+def _seconds(budget: str | float | None) -> float | None:
+    try:
+        return None if budget is None else parse_duration(str(budget))
+    except InputError:
+        raise _wrong("nanosmith.budget", budget, ALLOWED["budget"]) from None
+
+
+def _recipe(name: str | None) -> str | None:
+    known = registry.registered("recipes")
+    if name is None or name in known or any(full.startswith(f"{name}/") for full in known):
+        return name
+    raise _wrong("nanosmith.recipe", name, ", ".join(sorted(known)), did_you_mean(name, known))
+
+
+def _given(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+def _explained(message: str, content: Mapping[str, Any]) -> InputError:
+    """msgspec's message as ours: the field, what was given and what is allowed."""
+    found = PATH.search(message)
+    path = found[1].partition("[")[0] if found else ""
+    what = PATH.sub("", message)
+    if missing := MISSING_FIELD.search(message):
+        param = f"{path}.{missing[1]}".lstrip(".")
+        return InputError("a required field is missing", where=param, param=param, code="missing_required_parameter")
+    field = path.rpartition(".")[2]
+    return _wrong(path, _at(content, path), ALLOWED.get(field, what[:1].lower() + what[1:]))
+
+
+def _wrong(param: str, got: object, allowed: str, remedy: str | None = None) -> InputError:
+    shown = repr(got)
+    return InputError(
+        "not a valid value", where=param, got=shown if len(shown) <= 80 else shown[:79] + "…",
+        allowed=allowed, remedy=remedy, param=param,
+    )  # fmt: skip
+
+
+def _at(content: Any, path: str) -> Any:
+    for name in path.split("."):
+        if not isinstance(content, Mapping) or name not in content:
+            return content
+        content = content[name]
+    return content

@@ -1,0 +1,20 @@
+"""frozen_linear/1: the untouched encoder with a linear head on its sentence vectors; a convex fit, seconds."""
+
+from __future__ import annotations
+
+import torch
+
+from nanosmith.recipes.parts.encoder_model import EncoderModel
+from nanosmith.recipes.parts.head import LABEL_SMOOTHING, MAX_ITERATIONS, fit_head
+from nanosmith.recipes.work import Work
+
+
+def fit(work: Work) -> EncoderModel:
+    """Fit the head by L-BFGS. Deterministic: the seed plays no part."""
+    vectors = torch.from_numpy(work.base.vectors(work.train.texts, work.watch))
+    targets, weights = torch.from_numpy(work.train.targets), torch.from_numpy(work.train.weights)
+    head = fit_head(work.task, vectors, targets, weights, watch=work.watch)
+    settings = {"n_epochs": 1, "batch_size": len(work.train), "learning_rate_multiplier": 1.0,
+                "label_smoothing": LABEL_SMOOTHING, "max_iterations": MAX_ITERATIONS}  # fmt: skip
+    tokens = sum(map(len, work.base.token_ids(work.train.texts)))
+    return EncoderModel(work, None, head, settings, tokens)

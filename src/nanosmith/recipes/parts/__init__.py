@@ -1,0 +1,1 @@
+"""Tested pieces that recipes are told with."""

@@ -1,0 +1,70 @@
+"""A fitted encoder with a linear head: the Model of `frozen_linear` and `tune_encoder`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanosmith.predict.local import TOKENIZER_FILE
+from nanosmith.recipes.parts.base import Base
+from nanosmith.recipes.parts.export import EncoderGraph, export
+from nanosmith.recipes.parts.ranges import SAMPLE, activation_ranges
+from nanosmith.recipes.work import Draft, Floats2d, Samples, Work
+
+
+class EncoderModel:
+    """`encoder` None means the untouched base."""
+
+    def __init__(
+        self, work: Work, encoder: torch.nn.Module | None, head: torch.nn.Linear, settings: dict[str, Any],
+        trained_tokens: int,
+    ) -> None:  # fmt: skip
+        self._base, self._task, self._watch = work.base, work.task, work.watch
+        self._sample = work.train.texts[:: max(1, len(work.train) // SAMPLE)]
+        self._encoder, self._head, self._settings = encoder, head, settings
+        self.trained_tokens = trained_tokens
+
+    def logits(self, texts: Sequence[str]) -> Floats2d:
+        """Scores (N, L) from the training graph, before calibration."""
+        if not texts:
+            return np.zeros((0, len(self._task.labels)), dtype=np.float32)
+        if self._encoder is None:
+            vectors = self._base.vectors(texts, self._watch)
+        else:
+            self._encoder.eval()
+            ids = self._base.token_ids(texts)
+            vectors = self._base.encode(self._encoder, ids, self._watch, "score held-out examples")
+        with torch.inference_mode():
+            scores: Floats2d = self._head(torch.from_numpy(vectors)).numpy()
+        return scores
+
+    def write(self, folder: Path, check: Samples) -> Draft:
+        """Write model.onnx (through the parity gate on `check`) and tokenizer.json."""
+        base = self._base
+        encoder = self._encoder or base.new_encoder()
+        graph = EncoderGraph(
+            weights={name: tensor.detach().numpy() for name, tensor in encoder.state_dict().items()},
+            head=(self._head.weight.detach().numpy().T, self._head.bias.detach().numpy()),
+            config=base.config, pooling=base.pooling, max_tokens=base.max_tokens,
+            ranges=activation_ranges(base, encoder, base.token_ids(self._sample)),
+        )  # fmt: skip
+        self._watch.progress("write the bundle", 0, 1)
+        parity = export(
+            graph, folder, base.token_ids(check.texts), self.logits(check.texts), check.targets, self._watch
+        )
+        plain_tokenizer(base).save(str(folder / TOKENIZER_FILE), pretty=False)
+        self._watch.progress("write the bundle", 1, 1)
+        return Draft("encoder/1", base.max_tokens, self._settings, {"parity": parity})
+
+
+def plain_tokenizer(base: Base) -> Any:
+    """The base's tokenizer without truncation: the runtime cuts, and says so."""
+    from tokenizers import Tokenizer
+
+    plain = Tokenizer.from_str(base.tokenizer.to_str())
+    plain.no_truncation()
+    return plain

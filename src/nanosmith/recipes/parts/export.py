@@ -1,0 +1,123 @@
+"""From trained weights to model.onnx, through the parity gate.
+
+int8 is accepted when, on held-out examples, it loses at most MAX_LOSS_POINTS of accuracy against float32. If it loses
+more, the layers that move the logits most get finer scales (block8), more and more of them; in the end all are float32.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from nanosmith.core.watch import Watch
+from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT, open_session
+from nanosmith.recipes.parts.graph import Mode, build, linear_names
+from nanosmith.recipes.work import Floats2d, Targets
+from nanosmith.score.parity import Parity, compare
+
+MAX_LOSS_POINTS = 0.3
+MAX_CHECKED = 1_000  # examples of the gate
+PROBED = 100  # examples that rank the layers
+
+
+class EncoderGraph(msgspec.Struct, frozen=True):
+    """Trained weights, ready to be written: see `graph.build` for the fields."""
+
+    weights: dict[str, NDArray[np.float32]]
+    head: tuple[NDArray[np.float32], NDArray[np.float32]]
+    config: Mapping[str, Any]
+    pooling: str
+    max_tokens: int
+    ranges: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def names(self) -> list[str]:
+        return linear_names(int(self.config["num_hidden_layers"]))
+
+    def write(self, path: Path, modes: Mapping[str, Mode]) -> None:
+        model = build(self.weights, self.head, self.config, pooling=self.pooling, max_tokens=self.max_tokens,
+                      modes=modes, ranges=self.ranges)  # fmt: skip
+        onnx.save(model, path)
+
+
+def export(
+    graph: EncoderGraph, folder: Path, ids: Sequence[Sequence[int]], reference: Floats2d, wanted: Targets, watch: Watch
+) -> dict[str, Any]:
+    """Write folder/model.onnx and return the gate's figures.
+
+    `ids` (N rows of tokens), `reference` (N, L) float32 logits of the training graph for them, `wanted` targets.
+    With no examples to check on, int8 is written unchecked and the figures say so.
+    """
+    path = folder / GRAPH_FILE
+    ids, reference, wanted = ids[:MAX_CHECKED], reference[:MAX_CHECKED], wanted[:MAX_CHECKED]
+    modes: dict[str, Mode] = dict.fromkeys(graph.names, "int8")
+    graph.write(path, modes)
+    if not ids:
+        return {"checked": 0, "modes": dict(Counter(modes.values()))}
+    parity = compare(reference, run(path, ids, watch), wanted)
+    if parity.loss_points > MAX_LOSS_POINTS:
+        watch.message(f"int8 loses {parity.loss_points:.2f} points; the most sensitive layers get finer scales")
+        parity, modes = _fall_back(graph, path, ids, reference, wanted, watch)
+    return _figures(parity, modes)
+
+
+def run(path: Path, ids: Sequence[Sequence[int]], watch: Watch | None = None) -> Floats2d:
+    """Logits (N, L) of a written graph, row by row as in serving."""
+    session = open_session(str(path))
+    rows = []
+    for i, row in enumerate(ids):
+        rows.append(session.run([OUTPUT], {INPUT: np.asarray([row], dtype=np.int64)})[0][0])
+        if watch:
+            watch.check()
+            watch.progress("check int8 against float32", i + 1, len(ids))
+    return np.stack(rows)
+
+
+def _fall_back(
+    graph: EncoderGraph, path: Path, ids: Sequence[Sequence[int]], reference: Floats2d, wanted: Targets, watch: Watch
+) -> tuple[Parity, dict[str, Mode]]:
+    """Finer scales for 2, 4, 8, … of the most sensitive layers; float32 for all when even that loses too much."""
+    ranked = _by_sensitivity(graph, path, ids[:PROBED], reference[:PROBED], watch)
+    attempts: list[dict[str, Mode]] = []
+    count = 2
+    while count < 2 * len(ranked):
+        attempts.append({name: "block8" if name in ranked[:count] else "int8" for name in graph.names})
+        count *= 2
+    attempts.append(dict.fromkeys(graph.names, "float32"))
+    for modes in attempts:
+        graph.write(path, modes)
+        parity = compare(reference, run(path, ids, watch), wanted)
+        if parity.loss_points <= MAX_LOSS_POINTS:
+            break
+    return parity, modes
+
+
+def _by_sensitivity(
+    graph: EncoderGraph, path: Path, ids: Sequence[Sequence[int]], reference: Floats2d, watch: Watch
+) -> list[str]:
+    """Layers by how far the logits move when that layer alone is int8, furthest first."""
+    moved = {}
+    for name in graph.names:
+        graph.write(path, {other: "int8" if other == name else "float32" for other in graph.names})
+        moved[name] = float(np.abs(run(path, ids) - reference).mean())
+        watch.check()
+    return sorted(graph.names, key=lambda name: -moved[name])
+
+
+def _figures(parity: Parity, modes: Mapping[str, Mode]) -> dict[str, Any]:
+    return {
+        "checked": parity.n,
+        "float32_accuracy": parity.reference_accuracy,
+        "int8_accuracy": parity.candidate_accuracy,
+        "loss_points": parity.loss_points,
+        "same_answer": parity.agreement,
+        "max_logit_difference": parity.max_abs,
+        "modes": dict(Counter(modes.values())),
+    }

@@ -1,0 +1,174 @@
+"""tune_encoder/1: all layers of the encoder and the head are trained; token embeddings stay as they are.
+
+The head starts from its fit on the frozen vectors (linear probing, then fine-tuning; Kumar et al. 2022), so that the
+first steps do not distort the encoder. On 10,000 examples this is worth about one epoch; docs/decisions/0003.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanosmith.recipes.parts.batches import shuffled
+from nanosmith.recipes.parts.encoder_model import EncoderModel
+from nanosmith.recipes.parts.head import LABEL_SMOOTHING, correct, fit_head, loss_of
+from nanosmith.recipes.work import Samples, Work
+
+LEARNING_RATE = 2e-4  # of the top layer, at multiplier 1
+HEAD_LEARNING_RATE = 1e-3
+LAYER_DECAY = 0.9  # each lower layer learns this much slower (Howard & Ruder 2018)
+WEIGHT_DECAY = 0.01
+DROPOUT = 0.1
+WARM_UP = 0.1  # share of the steps
+CLIP_NORM = 1.0
+CHECKPOINTS = 3  # of the last epochs
+TIMED_STEPS = 5  # after which it is known whether the time suffices for all
+VALIDATED = 200  # held-out examples looked at after each epoch
+
+
+def fit(work: Work) -> EncoderModel:
+    """Train on work.train within work.limit_s. Deterministic by seed, unless the time limit cuts the run short."""
+    torch.manual_seed(work.seed)
+    settings = resolve(len(work.train), work.options)
+    work.watch.resolved(settings)
+    targets, weights = torch.from_numpy(work.train.targets), torch.from_numpy(work.train.weights)
+    vectors = torch.from_numpy(work.base.vectors(work.train.texts, work.watch))
+    head = fit_head(work.task, vectors, targets, weights, watch=work.watch)
+    encoder = work.base.new_encoder()
+    run = _Run(work, encoder, head, settings)
+    for epoch in range(settings["n_epochs"]):
+        run.epoch(epoch)
+        if run.share_done() >= 1:
+            break
+    return run.model()
+
+
+def resolve(examples: int, options: Any) -> dict[str, Any]:
+    """The hyperparameters for a number of examples: what the user said, else what was found to serve.
+
+    Few examples need more passes: 12 below 1,700, 5 at 10,000, 2 from 40,000.
+    """
+    epochs = options.get("n_epochs") or min(12, max(2, round(500 / math.sqrt(examples))))
+    return {
+        "n_epochs": int(epochs),
+        "batch_size": int(options.get("batch_size") or (32 if examples >= 2_000 else 16)),
+        "learning_rate_multiplier": float(options.get("learning_rate_multiplier") or 1.0),
+        "learning_rate": LEARNING_RATE,
+        "head_learning_rate": HEAD_LEARNING_RATE,
+        "layer_decay": LAYER_DECAY,
+        "weight_decay": WEIGHT_DECAY,
+        "label_smoothing": LABEL_SMOOTHING,
+        "dropout": DROPOUT,
+    }
+
+
+class _Run:
+    """One training run: encoder, head, optimizer, and how far it is."""
+
+    def __init__(self, work: Work, encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any]) -> None:
+        self.work, self.encoder, self.head, self.settings = work, encoder, head, settings
+        self.ids = work.base.token_ids(work.train.texts)
+        self.random = np.random.default_rng(work.seed)
+        self.steps = settings["n_epochs"] * math.ceil(len(self.ids) / settings["batch_size"])
+        self.step = 0
+        self.trained_tokens = 0
+        self.started_s = time.monotonic()
+        groups = list(_parameter_groups(encoder, head, settings))
+        self.rates = [group["lr"] for group in groups]
+        self.parameters = [parameter for group in groups for parameter in group["params"]]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+        if work.limit_s is None:
+            self._set_dropout(settings["dropout"])
+
+    def share_done(self) -> float:
+        """How much of the run is over, 0–1: by steps, or by time where that runs out earlier."""
+        limit_s = self.work.limit_s
+        by_time = (time.monotonic() - self.started_s) / limit_s if limit_s else 0.0
+        return max(float(self.step / self.steps), by_time)
+
+    def epoch(self, epoch: int) -> None:
+        self.encoder.train()
+        for batch in shuffled(self.ids, self.settings["batch_size"], self.random):
+            share = self.share_done()
+            if share >= 1:
+                break
+            if self.step == TIMED_STEPS and self.work.limit_s:
+                self._set_dropout(self.settings["dropout"] if share < TIMED_STEPS / self.steps * 1.05 else 0.0)
+            self._set_rate(share)
+            self._one_step(batch)
+        figures = self._validate()
+        if self.work.checkpoint and epoch >= self.settings["n_epochs"] - CHECKPOINTS:
+            self.work.checkpoint(self.step, figures, self.model())
+
+    def model(self) -> EncoderModel:
+        done = round(self.step * self.settings["n_epochs"] / self.steps, 2)
+        settings = {**self.settings, "steps": self.step, "epochs_done": done}
+        return EncoderModel(self.work, self.encoder, self.head, settings, self.trained_tokens)
+
+    def _set_dropout(self, share: float) -> None:
+        """Dropout pays over all passes; where time cuts them short, learning without it is quicker."""
+        self.settings = {**self.settings, "dropout": share}
+        for module in self.encoder.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = share
+
+    def _set_rate(self, share: float) -> None:
+        """Linear warm-up, then linear decay to zero at the end of the run."""
+        factor = min(1.0, (share + 1 / self.steps) / WARM_UP) * min(1.0, (1 - share) / (1 - WARM_UP))
+        for group, rate in zip(self.optimizer.param_groups, self.rates):
+            group["lr"] = rate * factor
+
+    def _one_step(self, batch: list[int]) -> None:
+        work = self.work
+        logits = self.head(work.base.sentence_vectors(self.encoder, [self.ids[i] for i in batch]))  # (B, L)
+        targets, weights = _rows(work.train, batch)
+        loss = loss_of(work.task, logits, targets, weights)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.optimizer.step()
+        self.step += 1
+        self.trained_tokens += sum(len(self.ids[i]) for i in batch)
+        accuracy = float(correct(work.task, logits.detach(), targets).float().mean())
+        work.watch.metrics(self.step, self.steps, {"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
+        work.watch.progress("train", self.step, self.steps)
+        work.watch.check()
+
+    def _validate(self) -> dict[str, float]:
+        """Loss and accuracy on a few held-out examples, told to the watch."""
+        tune = self.work.tune
+        if not len(tune):
+            return {}
+        few = list(range(min(VALIDATED, len(tune))))
+        logits = torch.from_numpy(self.model().logits([tune.texts[i] for i in few]))
+        targets, weights = _rows(tune, few)
+        loss = loss_of(self.work.task, logits, targets, weights, smoothing=0.0)
+        accuracy = correct(self.work.task, logits, targets).float().mean()
+        figures = {"valid_loss": float(loss), "valid_mean_token_accuracy": float(accuracy)}
+        self.work.watch.metrics(self.step, self.steps, figures)
+        return figures
+
+
+def _rows(samples: Samples, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(samples.targets[indices]), torch.from_numpy(samples.weights[indices])
+
+
+def _parameter_groups(
+    encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Layer-wise rates; no weight decay on biases and norms; embeddings are frozen."""
+    for parameter in encoder.embeddings.parameters():
+        parameter.requires_grad_(False)
+    layers = list(encoder.encoder.layer)
+    multiplier = settings["learning_rate_multiplier"]
+    for depth, layer in enumerate(layers):
+        rate = multiplier * LEARNING_RATE * LAYER_DECAY ** (len(layers) - 1 - depth)
+        parameters = list(layer.parameters())
+        yield {"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": WEIGHT_DECAY}
+        yield {"params": [p for p in parameters if p.ndim == 1], "lr": rate, "weight_decay": 0.0}
+    yield {"params": list(head.parameters()), "lr": multiplier * HEAD_LEARNING_RATE, "weight_decay": 0.0}

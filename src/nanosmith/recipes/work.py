@@ -1,0 +1,88 @@
+"""What a recipe is given (Work), and what it gives back (a Model that can answer here, and be written as a draft).
+
+Letters: N examples, L labels, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nanosmith.core.task import Task, Value
+from nanosmith.core.watch import Watch
+
+if TYPE_CHECKING:
+    from nanosmith.recipes.parts.base import Base
+
+Floats2d = NDArray[np.float32]
+Targets = NDArray[np.int64] | NDArray[np.bool_]
+"""What is wanted: (N) label indices for choice, (N, L) memberships for labels."""
+
+
+class Samples(msgspec.Struct, frozen=True):
+    """Texts (N), wanted targets, and a loss weight (N) for each."""
+
+    texts: list[str]
+    targets: Targets
+    weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+class Work(msgspec.Struct, frozen=True):
+    """Everything a recipe sees: no database, no network, no test data.
+
+    `tune` is held-out data for early figures and the parity gate; it may be empty. `limit_s` bounds the training in
+    seconds. `options` are the user's hyperparameters; what is missing there the recipe derives from the data.
+    `checkpoint(step, values, model)` is called after each epoch.
+    """
+
+    task: Task
+    train: Samples
+    tune: Samples
+    base: Base
+    seed: int
+    watch: Watch
+    options: Mapping[str, Any] = {}
+    limit_s: float | None = None
+    checkpoint: Callable[[int, dict[str, float], Model], None] | None = None
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """What was written into a draft folder: the runtime that opens it, resolved settings, figures worth keeping."""
+
+    predictor: str
+    max_tokens: int
+    settings: dict[str, Any]
+    notes: dict[str, Any]
+
+
+class Model(Protocol):
+    """A fitted model."""
+
+    trained_tokens: int
+
+    def logits(self, texts: Sequence[str]) -> Floats2d:
+        """Scores (N, L) from the training graph, before calibration."""
+        ...
+
+    def write(self, folder: Path, check: Samples) -> Draft:
+        """Write the files of a bundle; `check` is data for the parity gate between this graph and what is written."""
+        ...
+
+
+def targets_of(task: Task, values: Sequence[Value]) -> Targets:
+    """Wanted values as numbers: (N) indices for choice, (N, L) memberships for labels."""
+    index = {label: i for i, label in enumerate(task.labels)}
+    if task.kind == "choice":
+        return np.array([index[str(value)] for value in values], dtype=np.int64)
+    wanted = np.zeros((len(values), len(task.labels)), dtype=np.bool_)
+    for row, value in enumerate(values):
+        wanted[row, [index[label] for label in value]] = True
+    return wanted

@@ -1,0 +1,68 @@
+"""95 % intervals: how far a figure may be off because the test set is a sample.
+
+Letters: N examples, C classes, K different cells (a wanted and a given answer), B resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanosmith.score.metrics import Answers, Counts, macro_f1
+
+Interval: TypeAlias = tuple[float, float]
+Z95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+RESAMPLES = 1_000
+CHUNK = 100  # resamples held in memory at once
+
+
+def wilson(right: int, n: int, z: float = Z95) -> Interval:
+    """The score interval of a share `right / n` (Wilson 1927, "Probable Inference"); (0, 1) when n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    share, spread = right / n, z * z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    low = 0.0 if right == 0 else max(0.0, middle - half)
+    return low, 1.0 if right == n else min(1.0, middle + half)
+
+
+def bootstrap_macro_f1(
+    wanted: Answers, given: Answers, classes: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """The 2.5 % and 97.5 % points of macro-F1 over resampled test sets (Efron 1979, percentile bootstrap).
+
+    Examples with the same wanted and given answer are one cell, so a resample is K numbers, and its counts a product.
+    """
+    cell_of, tables = _cells(wanted, given, classes)
+    n, cells = len(cell_of), len(tables.right)
+    random = np.random.default_rng(seed)
+    values = []
+    for start in range(0, resamples, CHUNK):
+        size = min(CHUNK, resamples - start)
+        drawn = cell_of[random.integers(0, n, (size, n))] + cells * np.arange(size)[:, None]  # (B, N)
+        number = np.bincount(drawn.ravel(), minlength=size * cells).reshape(size, cells).astype(np.float32)  # (B, K)
+        values.append(macro_f1(Counts(*(number @ table for table in tables))))  # (B, K) @ (K, C) -> (B, C)
+    low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _cells(wanted: Answers, given: Answers, classes: int) -> tuple[NDArray[np.integer], Counts]:
+    """The cell of each example (N), and what one occurrence adds to the counts: three tables (K, C)."""
+    both = np.concatenate([_columns(wanted), _columns(given)], axis=1)
+    _, first, cell_of = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    want, got = (_members(answers[first], classes) for answers in (wanted, given))
+    return cell_of, Counts(*(table.astype(np.float32) for table in (want & got, got, want)))
+
+
+def _columns(answers: Answers) -> NDArray[np.integer]:
+    """Answers as rows of few integers, to find equal ones quickly."""
+    columns: NDArray[np.integer] = np.packbits(answers, axis=1) if answers.ndim == 2 else answers[:, None].astype(int)
+    return columns
+
+
+def _members(answers: Answers, classes: int) -> NDArray[np.bool_]:
+    return answers if answers.ndim == 2 else answers[:, None] == np.arange(classes)  # type: ignore[return-value]

@@ -1,0 +1,122 @@
+"""A Report as plain text of at most 100 columns: the headline first, then what is needed to judge it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from nanosmith.core.task import Value
+from nanosmith.score.calibration import BINS
+from nanosmith.score.render import figures, made
+from nanosmith.score.report import Report
+
+WIDTH = 100
+LABEL_CHARS = 36
+WORST_CLASSES = 10
+WORST_CONFUSIONS = 10
+
+
+def as_text(report: Report) -> str:
+    """Sections in the order of interest, with a blank line between them and no colour codes."""
+    sections = (_headline, _notes, _made, _candidates, _calibration, _confusions, _classes, _cost)
+    blocks = [lines for section in sections if (lines := section(report))]
+    return "\n\n".join("\n".join(_fit(line) for line in lines) for lines in blocks)
+
+
+def _headline(report: Report) -> list[str]:
+    right = report.n - report.wrong_count
+    times = report.latency_ms
+    others = f"p95 {figures.milliseconds(times.p95)}, p99 {figures.milliseconds(times.p99)}"
+    known = f"95 % interval {figures.interval(report.accuracy_interval)}, {right:,} of {report.n:,} right"
+    rows = [
+        ("accuracy", figures.percent(report.accuracy), known),
+        ("macro-F1", figures.percent(report.macro_f1), f"95 % interval {figures.interval(report.macro_f1_interval)}"),
+        ("latency p50", figures.milliseconds(times.p50), f"{others}, mean {figures.milliseconds(times.mean)}"),
+        ("size", figures.size(report.bytes), f"peak memory of the process {figures.size(report.peak_memory_bytes)}"),
+    ]
+    cpu = f"measured on {report.cpu.name}, {report.cpu.cores} cores, {figures.day(report.created_at)}"
+    return [f"{report.model} ({report.kind})", *_table(rows), cpu]
+
+
+def _notes(report: Report) -> list[str]:
+    return [line for note in report.notes for line in _wrapped(f"note: {note}")]
+
+
+def _made(report: Report) -> list[str]:
+    rows = made.facts(report)
+    sentences = [line for sentence in made.why(report) for line in _wrapped(sentence)]
+    return ["How it was made", *sentences, *_table(rows)] if rows or sentences else []
+
+
+def _candidates(report: Report) -> list[str]:
+    tried = made.candidates(report)
+    if not tried:
+        return []
+    return ["Candidates tried", *_table([tried.names, *([cell.text for cell in row] for row in tried.rows)])]
+
+
+def _calibration(report: Report) -> list[str]:
+    found = report.calibration
+    if found is None:
+        return []
+    scores = [f"expected calibration error {figures.percent(found.ece)} ({BINS} bins of equal mass)"]
+    scores += [f"Brier score {found.brier:.4f}"] if found.brier is not None else []
+    scores += [f"NLL {found.nll:.4f} nats"] if found.nll is not None else []
+    rows = [("accuracy wanted", "answered here", "accuracy", "confidence from")]
+    for target in found.targets:
+        best = target.best
+        shown = ("none", "", "")
+        if best:
+            shown = (figures.percent(best.coverage, 1), figures.percent(best.accuracy), f"{best.confidence:.3f}")
+        rows.append((f"at least {figures.percent(target.accuracy, 0)}", *shown))
+    return ["Confidence", ", ".join(scores), *_table(rows), "(on these examples; no bound for other traffic)"]
+
+
+def _confusions(report: Report) -> list[str]:
+    if not report.confusions:
+        return []
+    rows = [("wanted", "given", "times")]
+    rows += [(_label(row.wanted), _label(row.given), str(row.count)) for row in report.confusions[:WORST_CONFUSIONS]]
+    return ["Worst confusions", *_table(rows)]
+
+
+def _classes(report: Report) -> list[str]:
+    worst = sorted(report.per_class, key=lambda row: (row.f1, -row.support))[:WORST_CLASSES]
+    rows = [["label", "F1", "precision", "recall", "examples"]]
+    for row in worst:
+        shares = [f"{100 * share:.1f}" for share in (row.f1, row.precision, row.recall)]
+        rows.append([_label(row.label), *shares, str(row.support)])
+    of = f"the {len(worst)} lowest of {len(report.per_class)}" if len(worst) < len(report.per_class) else "all"
+    return [f"Classes by F1, in % ({of})", *_table(rows)]
+
+
+def _cost(report: Report) -> list[str]:
+    cost = report.cost
+    rows = [(row.name + (" (this CPU)" if row.local else ""), f"{figures.dollars(row.usd):>10}") for row in cost.rows]
+    hour = "an assumption" if cost.core_hour.assumed else "as given"
+    return [
+        f"Cost of a million requests of {cost.input_tokens:.1f} input and {cost.output_tokens:.1f} output tokens",
+        *_table(rows),
+        f"one core-hour at {figures.dollars(cost.core_hour.usd)} ({hour}); cloud prices of {cost.prices_date}",
+    ]
+
+
+def _label(value: Value | None) -> str:
+    text = " ".join(figures.answer(value).split())
+    return text if len(text) <= LABEL_CHARS else text[: LABEL_CHARS - 1] + "…"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns aligned on the left, two spaces apart, indented by two."""
+    widths = [max(map(len, column), default=0) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _wrapped(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, WIDTH, subsequent_indent="  ")
+
+
+def _fit(line: str) -> str:
+    """One line of at most 100 columns; control characters are taken out, since labels may hold any."""
+    shown = "".join(char if char.isprintable() else " " for char in line)
+    return shown if len(shown) <= WIDTH else shown[: WIDTH - 1] + "…"

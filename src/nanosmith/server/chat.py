@@ -1,0 +1,189 @@
+"""/v1/chat/completions: the model's label as an assistant's message, at once or as a stream."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from nanosmith.core.errors import InputError
+from nanosmith.core.prediction import Prediction
+from nanosmith.core.task import Task, Value
+from nanosmith.server.chat_request import ChatRequest, ResponseFormat, check, ignored, turns
+from nanosmith.server.errors import error_body
+from nanosmith.server.json_schema import fits
+from nanosmith.server.middleware import log
+from nanosmith.server.models_cache import OpenModel
+from nanosmith.server.services import services
+from nanosmith.server.turns import as_input, remarks
+from nanosmith.server.wire import json_response, read_json, to_struct
+from nanosmith.store.ledger import new_id
+
+UNLIKELY = -9999.0  # what OpenAI writes for a probability of zero
+JSON_FORMS = ("json_field", "json_list")
+IGNORED_HEADER = "x-nanosmith-ignored"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What all choices and chunks of one response are made from."""
+
+    request: ChatRequest
+    model: OpenModel
+    prediction: Prediction
+    id: str
+    created: int
+
+    @property
+    def content(self) -> str:
+        return self.model.manifest.task.render(self.prediction.value)
+
+
+async def create(request: Request) -> Response:
+    given = await read_json(request)
+    asked = to_struct(given, ChatRequest)
+    check(asked)
+    read = as_input(turns(asked), "messages")
+    cache = services(request).models
+    model = await cache.get(asked.model)
+    check_format(asked.response_format, model.manifest.task)
+    prediction = await cache.predict(model, read)
+    answer = Answer(asked, model, prediction, new_id("chatcmpl-"), int(time.time()))
+    headers = remarks(prediction)
+    if idle := ignored(asked, given):
+        headers[IGNORED_HEADER] = ", ".join(idle)
+    if asked.stream:
+        headers["cache-control"] = "no-cache"
+        return StreamingResponse(events(chunks(answer)), headers=headers, media_type="text/event-stream")
+    return json_response(completion(answer), headers=headers)
+
+
+def completion(answer: Answer) -> dict[str, Any]:
+    choices: list[dict[str, Any]] = [
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": answer.content, "refusal": None, "annotations": []},
+            "logprobs": logprobs(answer),
+            "finish_reason": "stop",
+        }
+        for index in range(answer.request.n or 1)
+    ]
+    return _head(answer, "chat.completion") | {"choices": choices, "usage": usage(answer)}
+
+
+def chunks(answer: Answer) -> Iterator[dict[str, Any]]:
+    """Per choice: the role, the content, the end; then the usage of all, when asked for."""
+    options = answer.request.stream_options
+    with_usage = bool(options and options.include_usage)
+    head = _head(answer, "chat.completion.chunk")
+    tail = {"usage": None} if with_usage else {}
+    for index in range(answer.request.n or 1):
+        for delta, shown, reason in (
+            ({"role": "assistant", "content": "", "refusal": None}, None, None),
+            ({"content": answer.content}, logprobs(answer), None),
+            ({}, None, "stop"),
+        ):
+            choice = {"index": index, "delta": delta, "logprobs": shown, "finish_reason": reason}
+            yield head | {"choices": [choice]} | tail
+    if with_usage:
+        yield head | {"choices": [], "usage": usage(answer)}
+
+
+async def events(parts: Iterable[dict[str, Any]]) -> AsyncIterator[bytes]:
+    """Server-sent events. A failure in the middle is sent as an error, and `[DONE]` is then left out: a client must
+    not take half an answer for a whole one."""
+    try:
+        for part in parts:
+            yield b"data: " + msgspec.json.encode(part) + b"\n\n"
+    except Exception:
+        log.exception("a stream failed")
+        body = error_body("The stream failed on the server.", status=500, code="internal_error")
+        yield b"data: " + msgspec.json.encode(body) + b"\n\n"
+    else:
+        yield b"data: [DONE]\n\n"
+
+
+def logprobs(answer: Answer) -> dict[str, Any] | None:
+    """The whole answer as one token, with the best labels beside it; None when not asked for.
+
+    For `labels` the token's probability is that of the whole set, and each label beside it has its own.
+    """
+    if not answer.request.logprobs:
+        return None
+    task, prediction = answer.model.manifest.task, answer.prediction
+    best = prediction.top(answer.request.top_logprobs or 0)
+    beside = [_token(task.render(label) if task.kind == "choice" else label, p) for label, p in best]
+    token = _token(answer.content, probability_of(prediction, prediction.value))
+    return {"content": [token | {"top_logprobs": beside}], "refusal": None}
+
+
+def probability_of(prediction: Prediction, value: Value) -> float:
+    """Of a label; or of a set of labels, each of which is in or out independently of the others."""
+    by_label = zip(prediction.labels, prediction.probabilities, strict=True)
+    if isinstance(value, str):
+        return dict(by_label)[value]
+    return math.prod(p if label in value else 1 - p for label, p in by_label)
+
+
+def usage(answer: Answer) -> dict[str, Any]:
+    """An answer is one decision, so it counts as one token."""
+    read, written = answer.prediction.tokens, answer.request.n or 1
+    return {
+        "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written,
+        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
+        },
+    }  # fmt: skip
+
+
+def check_format(wanted: ResponseFormat | None, task: Task) -> None:
+    """Refuse a format that the model's answers do not have. Raises InputError."""
+    if wanted is None or wanted.type == "text":
+        return
+    if task.form not in JSON_FORMS or (wanted.type == "json_object" and task.form != "json_field"):
+        raise InputError(
+            f"response_format is refused: the model was trained on answers of the form {task.form}",
+            got=wanted.type, allowed="text", param="response_format",
+            remedy="Fine-tune on answers that are JSON objects to get them.", code="unsupported_parameter",
+        )  # fmt: skip
+    if wanted.type == "json_object":
+        return
+    if wanted.json_schema is None:
+        raise InputError(
+            "json_schema is missing", param="response_format.json_schema", code="missing_required_parameter"
+        )
+    schema = wanted.json_schema.schema or {}
+    for value in _extremes(task):
+        content = task.render(value)
+        if not fits(json.loads(content), schema, schema):
+            raise InputError(
+                "response_format is refused: the model can answer what the schema forbids",
+                got=content[:200], param="response_format.json_schema.schema", code="unsupported_parameter",
+            )  # fmt: skip
+
+
+def _extremes(task: Task) -> Iterable[Value]:
+    """Answers that fit a schema only if all do: every label; for `labels` the empty list and the list of all."""
+    return task.labels if task.kind == "choice" else ((), task.labels)
+
+
+def _head(answer: Answer, object: str) -> dict[str, Any]:
+    return {
+        "id": answer.id, "object": object, "created": answer.created, "model": answer.model.name,
+        "service_tier": "default", "system_fingerprint": f"fp_{answer.model.manifest.model_digest[:10]}",
+    }  # fmt: skip
+
+
+def _token(text: str, probability: float) -> dict[str, Any]:
+    logprob = math.log(probability) if probability > 0 else UNLIKELY
+    return {"token": text, "logprob": min(logprob, 0.0), "bytes": list(text.encode())}
+
+
+routes = [Route("/chat/completions", create, methods=["POST"])]

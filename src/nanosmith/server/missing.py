@@ -1,0 +1,37 @@
+"""Calls that OpenAI has and this server does not have yet: an honest 501 instead of a page that says "not found"."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from nanosmith.server.errors import NotBuilt
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+RESOURCES = (
+    "assistants", "audio", "batches", "chatkit", "completions", "containers", "content_provenance_checks",
+    "conversations", "embeddings", "evals", "images", "live", "moderations", "organization", "projects", "realtime",
+    "responses", "skills", "threads", "uploads", "vector_stores", "videos",
+)  # fmt: skip
+CALLS = (
+    ("/chat/completions", ("GET",)),
+    ("/chat/completions/{rest:path}", ("GET", "POST", "DELETE")),
+    ("/fine_tuning/jobs/{id}/pause", ("POST",)),
+    ("/fine_tuning/jobs/{id}/resume", ("POST",)),
+    ("/fine_tuning/checkpoints/{rest:path}", METHODS),
+    ("/fine_tuning/alpha/{rest:path}", METHODS),
+)
+
+
+async def not_built(request: Request) -> Response:
+    raise NotBuilt(
+        f"{request.method} {request.url.path} does not exist here yet", remedy="docs/api.md lists the calls that do."
+    )
+
+
+routes = [
+    *(Route(path, not_built, methods=methods) for path, methods in CALLS),
+    *(Route(f"/{name}", not_built, methods=METHODS) for name in RESOURCES),
+    *(Route(f"/{name}/{{rest:path}}", not_built, methods=METHODS) for name in RESOURCES),
+]

@@ -1,0 +1,76 @@
+"""/v1/models: local models, and the base models that can be fine-tuned."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from nanosmith.server.errors import Forbidden
+from nanosmith.server.names import is_base, model_not_found, own_bases
+from nanosmith.server.pages import list_response
+from nanosmith.server.services import Services, services
+from nanosmith.server.wire import json_response
+from nanosmith.store.records import ModelRow
+
+OWNER = "nanosmith"
+BASE_CREATED_AT = 1_764_547_200  # 2025-12-01, the same for all base models: a date that never changes
+
+
+def list_models(request: Request) -> Response:
+    rows = services(request).ledger.models()
+    return list_response([*map(model_object, rows), *map(base_object, own_bases())])
+
+
+def retrieve(request: Request) -> Response:
+    name = request.path_params["model"]
+    row = services(request).ledger.model(name)
+    if row is not None:
+        return json_response(model_object(row))
+    if name in own_bases():
+        return json_response(base_object(name))
+    raise model_not_found(services(request).ledger, name)
+
+
+async def delete(request: Request) -> Response:
+    name, home = request.path_params["model"], services(request)
+    await run_in_threadpool(_delete, home, name)
+    home.models.forget(name)
+    return json_response({"id": name, "object": "model", "deleted": True})
+
+
+def model_object(row: ModelRow) -> dict[str, Any]:
+    return {
+        "id": row.name, "object": "model", "created": row.created_at, "owned_by": row.owned_by, "shutdown_date": None,
+    }  # fmt: skip
+
+
+def base_object(name: str) -> dict[str, Any]:
+    return {
+        "id": name, "object": "model", "created": BASE_CREATED_AT, "owned_by": OWNER, "shutdown_date": None,
+    }  # fmt: skip
+
+
+def _delete(home: Services, name: str) -> None:
+    """The row first: what has no name cannot be called, so a crash in between leaves only a folder to clear."""
+    row = home.ledger.model(name)
+    if row is None:
+        if is_base(name):
+            raise Forbidden("a base model cannot be deleted", got=repr(name), param="model")
+        raise model_not_found(home.ledger, name)
+    home.ledger.delete_model(name)
+    folder, kept = (home.home.bundles / row.bundle).resolve(), home.home.bundles.resolve()
+    shared = any(other.bundle == row.bundle for other in home.ledger.models())
+    if kept in folder.parents and not shared:  # a bundle that lies elsewhere belongs to the user
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+routes = [
+    Route("/models", list_models, methods=["GET"]),
+    Route("/models/{model:path}", retrieve, methods=["GET"]),
+    Route("/models/{model:path}", delete, methods=["DELETE"]),
+]

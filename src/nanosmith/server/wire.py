@@ -1,0 +1,101 @@
+"""Bytes to structs and back, with msgspec; what does not fit becomes an InputError that names the field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nanosmith.core.errors import InputError
+from nanosmith.core.limits import MAX_BODY_BYTES
+from nanosmith.server.errors import TooLarge, WrongContentType
+
+Struct = TypeVar("Struct")
+SHOWN_CHARS = 80
+MISSING_FIELD = re.compile(r"missing required field `([^`]+)`")
+PATH = re.compile(r" - at (?:key in )?`\$\.?([^`]*)`$")
+STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+
+
+def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The JSON object in the body. Raises WrongContentType, TooLarge (before the whole body is read), InputError."""
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() != "application/json":
+        raise WrongContentType("the body has the wrong content type", got=repr(given), allowed="application/json")
+    return parse_object(await read_body(request, MAX_BODY_BYTES))
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The body, at most `limit_bytes` of it. Raises TooLarge."""
+    check_length(request, limit_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        check_size(len(body), limit_bytes)
+    return bytes(body)
+
+
+def check_length(request: Request, limit_bytes: int) -> None:
+    """Refuse a body by its announced length, before any of it is read."""
+    announced = request.headers.get("content-length", "")
+    check_size(int(announced) if announced.isdecimal() else 0, limit_bytes)
+
+
+def check_size(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes > limit_bytes:
+        raise TooLarge("the request body is too large", got=f"{size_bytes} bytes", allowed=f"{limit_bytes} bytes")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"the body is not valid JSON: {error}", code="invalid_json") from error
+    if not isinstance(content, dict):
+        raise InputError("the body is not a JSON object", got=type(content).__name__, code="invalid_json")
+    return content
+
+
+def to_struct(content: dict[str, Any], type: type[Struct]) -> Struct:
+    """Check a decoded body against its struct. The error's param is the path of the field, as `messages[0].role`."""
+    try:
+        return msgspec.convert(content, type)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), content) from error
+
+
+def _explained(message: str, content: dict[str, Any]) -> InputError:
+    found = PATH.search(message)
+    path = found[1] if found else ""
+    what = PATH.sub("", message).replace("Object missing", "missing").replace("Expected", "expected")
+    if missing := MISSING_FIELD.search(message):
+        path = f"{path}.{missing[1]}".lstrip(".")
+        return InputError(what, param=path, code="missing_required_parameter")
+    return InputError(
+        what, where=path or None, got=_shown(_at(content, path)), param=path.partition("[...]")[0] or None
+    )
+
+
+def _at(content: Any, path: str) -> Any:
+    """The value at a path such as `questions[0].type`, as far as the path can be followed."""
+    for index, name in STEP.findall(path):
+        if name == "...":
+            return content
+        try:
+            content = content[int(index)] if index else content[name]
+        except (LookupError, TypeError):
+            return content
+    return content
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"

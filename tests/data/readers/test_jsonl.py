@@ -1,0 +1,84 @@
+"""The reader of plain JSON lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanosmith.core.example import Example, Message
+from nanosmith.data.readers.jsonl import read
+from nanosmith.data.reading import Reading
+
+GOOD = {"text": "hi", "label": "greeting"}
+
+
+def read_rows(folder: Path, *rows: Any) -> Reading:
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return read(path)
+
+
+def codes(reading: Reading) -> list[tuple[str, int | None]]:
+    return [(problem.code, problem.line) for problem in reading.problems]
+
+
+def test_label(tmp_path: Path) -> None:
+    """`label` declares a choice; its answer is the label, other keys are ignored."""
+    reading = read_rows(tmp_path, {**GOOD, "source": [1]})
+    assert reading.examples == [Example((Message("user", "hi"),), "greeting", 1)]
+    assert reading.declared == "choice"
+
+
+def test_labels(tmp_path: Path) -> None:
+    """`labels` declares sets of labels; answers are JSON lists, which may be empty."""
+    reading = read_rows(tmp_path, {"text": "hi", "labels": ["b", "a"]}, {"text": "ho", "labels": []})
+    assert [example.answer for example in reading.examples] == ['["b", "a"]', "[]"]
+    assert reading.declared == "labels"
+
+
+def test_context(tmp_path: Path) -> None:
+    """`context` is the assistant's turn before the text; null and blank mean none."""
+    reading = read_rows(tmp_path, {**GOOD, "context": "Hello?"}, {**GOOD, "context": None}, {**GOOD, "context": " "})
+    assert [len(example.messages) for example in reading.examples] == [2, 1, 1]
+    assert reading.examples[0].messages[0] == Message("assistant", "Hello?")
+
+
+@pytest.mark.parametrize(("label", "answer"), [(3, "3"), (2.5, "2.5"), (True, "true"), (" x ", "x")])
+def test_labels_that_are_not_strings(tmp_path: Path, label: object, answer: str) -> None:
+    """Numbers and booleans are labels like any others, written as in JSON."""
+    assert read_rows(tmp_path, {"text": "hi", "label": label}).examples[0].answer == answer
+
+
+BAD: list[tuple[str, Any]] = [
+    ("missing_text", {"label": "a"}),
+    ("missing_text", {"text": 5, "label": "a"}),
+    ("empty_text", {"text": "  ", "label": "a"}),
+    ("missing_label", {"text": "hi"}),
+    ("missing_label", {"text": "hi", "label": None}),
+    ("two_label_keys", {"text": "hi", "label": "a", "labels": ["a"]}),
+    ("mixed_label_keys", {"text": "hi", "labels": ["a"]}),
+    ("bad_label", {"text": "hi", "label": ["a"]}),
+    ("empty_answer", {"text": "hi", "label": ""}),
+    ("bad_context", {**GOOD, "context": ["x"]}),
+    ("bad_id", {**GOOD, "id": [1]}),
+    ("duplicate_id", {**GOOD, "id": "one"}),
+    ("not_an_object", ["hi", "a"]),
+]
+
+
+@pytest.mark.parametrize(("code", "row"), BAD)
+def test_bad_row(tmp_path: Path, code: str, row: Any) -> None:
+    """A row that cannot be used is an error with its line and a remedy; the others are read."""
+    reading = read_rows(tmp_path, {**GOOD, "id": "one"}, row, GOOD)
+    assert codes(reading) == [(code, 2)]
+    assert reading.problems[0].remedy
+    assert [example.line for example in reading.examples] == [1, 3]
+
+
+@pytest.mark.parametrize("labels", ["a|b", [["a"]], [None]])
+def test_bad_labels(tmp_path: Path, labels: object) -> None:
+    """`labels` must be a list of labels."""
+    assert codes(read_rows(tmp_path, {"text": "hi", "labels": labels})) == [("bad_label", 1)]

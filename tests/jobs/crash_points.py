@@ -1,0 +1,116 @@
+"""Run one job again and again, killed just before each (EVERYth) durable step; see test_crash_points.py.
+
+    python crash_points.py HOME JOB_ID EVERY
+
+Each round forks: the child runs the job on a copy of the data folder and dies at its step; then the job is taken back,
+as a supervisor would do, and run to its end. Prints one JSON object per round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nanosmith.core.errors import NanosmithError
+from nanosmith.jobs import ending, leftovers, run
+from nanosmith.store import ledger as ledger_module
+from nanosmith.store.bundles import open_bundle
+from nanosmith.store.home import Home, open_home
+from nanosmith.store.ledger import Ledger
+from nanosmith.testing import slow_tune
+
+KILLED = 99
+
+
+def quick_tune(train: Any, **given: Any) -> Any:
+    return slow_tune(train, step_s=0, **given)
+
+
+def die_at(step: int) -> None:
+    """End this process, without any tidying, just before its durable step of this number."""
+    left = [step]
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if not left[0]:
+                os._exit(KILLED)
+            return real(*given, **named)
+
+        return call
+
+    os.fsync = counted(os.fsync)
+    Path.replace = counted(Path.replace)  # type: ignore[method-assign]
+    Ledger._begin = counted(Ledger._begin)  # type: ignore[method-assign]
+
+
+def killed_run(home: Home, job_id: str, step: int) -> bool:
+    """Whether the run came to its step and died there."""
+    child = os.fork()
+    if not child:
+        die_at(step)
+        run.main(job_id, home, tune=quick_tune)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
+
+
+def outcome(home: Home, job_id: str) -> dict[str, Any]:
+    ledger = Ledger(home.ledger)
+    job = ledger.job(job_id)
+    assert job is not None
+    if job.pid is not None:
+        ending.release(ledger, home, job)
+    leftovers.sweep(ledger, home)
+    ended = run.main(job_id, home, tune=quick_tune)
+    assert ended is not None
+    models = ledger.models()
+    found = {
+        "status": ended.status,
+        "named": ended.fine_tuned_model,
+        "models": sorted(model.name.removeprefix(f"{ended.fine_tuned_model}") for model in models),
+        "folders": len(list(home.bundles.iterdir())),
+        "whole": sum(is_whole(home.bundles / model.bundle) for model in models),
+        "checkpoints": len(ledger.checkpoints(job_id)),
+        "results": [file.id for file in ledger.files(purpose="fine-tune-results")] == ended.result_files,
+        "completed": [event.message for event in ledger.events(job_id, limit=1000)].count(run.messages.COMPLETED),
+        "working": len(list(home.jobs.glob("*"))),
+    }
+    ledger.close()
+    return found
+
+
+def is_whole(folder: Path) -> bool:
+    try:
+        open_bundle(folder)
+    except NanosmithError:
+        return False
+    return True
+
+
+def without_flushing() -> None:
+    """A killed process loses nothing that it wrote, only a power loss does: the rounds need not wait for the disk."""
+    os.fsync = lambda _: None
+    ledger_module._durable = lambda connection, _: connection.execute("PRAGMA synchronous=OFF")
+
+
+def main(template: Path, job_id: str, every: int) -> None:
+    without_flushing()
+    run.main(job_id, open_home(template), only_validate=True)
+    step, alive = 1, True
+    while alive:
+        root = template.with_name(f"round-{step}")
+        shutil.copytree(template, root)
+        home = open_home(root)
+        alive = killed_run(home, job_id, step)
+        print(json.dumps(outcome(home, job_id)), flush=True)
+        shutil.rmtree(root)
+        step += every
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

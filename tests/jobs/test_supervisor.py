@@ -1,0 +1,186 @@
+"""The supervisor with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanosmith.jobs.control import cancel
+from nanosmith.jobs.messages import INTERRUPTED
+from nanosmith.jobs.supervisor import Supervisor
+from nanosmith.jobs.worker import is_alive
+from nanosmith.store.home import Home
+from nanosmith.store.ledger import Ledger
+from nanosmith.store.records import JobRow
+
+Start = Callable[..., Supervisor]
+SLOW = "nanosmith.testing:slow_tune"
+SERVER = """
+import sys, time
+from nanosmith.jobs.supervisor import Supervisor
+from nanosmith.store.home import open_home
+Supervisor(open_home(sys.argv[1]), tune="nanosmith.testing:slow_tune").start()
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def start(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start a supervisor whose jobs run this flow; stopped at the end of the test."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    started: list[Supervisor] = []
+
+    def start(tune: str = SLOW) -> Supervisor:
+        started.append(Supervisor(home, poll_s=0.05, tune=tune))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for supervisor in started:
+        supervisor.stop()
+
+
+def wait_until(true: Callable[[], Any], within_s: float = 60) -> None:
+    until = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)
+
+
+def test_jobs_in_turn_and_bad_files_at_once(
+    start: Start, home: Home, ledger: Ledger, create: Any, upload: Any, wait_for: Any
+) -> None:
+    """While one job is tuned, a bad file of a later one is found, a good one is queued, and can be cancelled."""
+    first = create(hyperparameters={"n_epochs": 50}, nanosmith={"budget": "1h"})
+    start("job_tunes:deaf")
+    wait_for(first.id, "running")
+    bad, good = create(training_file=upload(b"{}\n")), create()
+    assert wait_for(bad.id).status == "failed"
+    assert wait_for(good.id, "queued").pid is None
+    assert wait_for(first.id, "running").pid is not None
+    assert cancel(ledger, good.id).status == "cancelled"
+
+
+@pytest.mark.parametrize("tune", ["deaf", "stubborn"])
+def test_cancel_takes_two_seconds(
+    start: Start, home: Home, ledger: Ledger, create: Any, wait_for: Any, told: Any, tune: str
+) -> None:
+    """Also of a flow that never looks, or that ignores SIGTERM: the process is gone and nothing of it stays."""
+    job = create()
+    start(f"job_tunes:{tune}")
+    wait_until(lambda: tune in told(job.id))
+    running = wait_for(job.id, "running")
+    asked = time.monotonic()
+    cancel(ledger, job.id)
+    row = wait_for(job.id)
+    assert row.status == "cancelled"
+    assert time.monotonic() - asked < 2.0
+    assert running.pid is not None
+    wait_until(lambda: not is_alive(running), 1)
+    wait_until(lambda: not list(home.jobs.glob("*")), 1)
+
+
+def test_job_that_always_dies(start: Start, home: Home, create: Any, wait_for: Any, told: Any) -> None:
+    """Three starts, then failed; the message says how it ended."""
+    job = create()
+    start("job_tunes:dies")
+    row = wait_for(job.id)
+    assert (row.status, row.error["code"], row.pid) == ("failed", "worker_died", None)
+    assert "3 times" in row.error["message"]
+    assert "killed" in row.error["message"]
+    assert told(job.id).count("Fine-tuning job started") == 3
+    assert told(job.id).count(INTERRUPTED) == 2
+
+
+def test_killed_after_the_model_was_made(start: Start, home: Home, ledger: Ledger, create: Any, wait_for: Any) -> None:
+    """The job starts again and ends with one final model."""
+    job = create()
+    start("job_tunes:dies_once")
+    assert wait_for(job.id).status == "succeeded"
+    assert len(ledger.models()) == len(list(home.bundles.iterdir())) == 2
+    assert len(ledger.files(purpose="fine-tune-results")) == 1
+
+
+def test_stop_and_start(start: Start, home: Home, ledger: Ledger, create: Any, wait_for: Any, told: Any) -> None:
+    """A stopped supervisor leaves the job queued and no process; the next one finishes it."""
+    job = create(hyperparameters={"n_epochs": 50})
+    supervisor = start()
+    running = wait_for(job.id, "running")
+    supervisor.stop()
+    row = ledger.job(job.id)
+    assert row is not None
+    assert (row.status, row.pid) == ("queued", None)
+    assert not is_alive(running)
+    assert told(job.id)[-1] == INTERRUPTED
+    start()
+    assert wait_for(job.id).status == "succeeded"
+
+
+def test_server_killed(start: Start, home: Home, ledger: Ledger, create: Any, wait_for: Any, told: Any) -> None:
+    """After kill -9 of the server its job's process ends by itself, and the next server runs the job."""
+    job = create(hyperparameters={"n_epochs": 50})
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(home.root)])
+    running = wait_for(job.id, "running")
+    server.kill()
+    server.wait()
+    wait_until(lambda: not is_alive(running), 10)
+    start()
+    assert wait_for(job.id).status == "succeeded"
+    assert INTERRUPTED in told(job.id)
+
+
+def test_jobs_of_dead_processes_are_taken_back(start: Start, ledger: Ledger, create: Any, told: Any) -> None:
+    """A process that is gone, or whose sign of life is old, has its job no more; one that lives keeps it."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    now = int(time.time())
+    dead, stale, alive = create(), create(), create()
+    for job, pid, beat in ((dead, gone.pid, now), (stale, os.getpid(), now - 60), (alive, os.getpid(), now)):
+        ledger.update_job(job.id, status="queued")
+        ledger.claim_job(job.id, pid=pid, now=beat)
+    start("job_tunes:deaf")
+    wait_until(lambda: INTERRUPTED in told(dead.id) and INTERRUPTED in told(stale.id))
+    row = ledger.job(alive.id)
+    assert row is not None
+    assert (row.status, row.pid) == ("running", os.getpid())
+
+
+def test_liveness() -> None:
+    """A sign of life from the future (a clock that was set back) counts no more than an old one."""
+    now = int(time.time())
+
+    def job(pid: int | None, beat: int | None) -> JobRow:
+        return JobRow("j", 1, "m", "f", {}, 0, {}, "running", pid=pid, heartbeat_at=beat)
+
+    assert is_alive(job(os.getpid(), now))
+    assert is_alive(job(1, now))
+    assert not is_alive(job(None, now))
+    assert not is_alive(job(os.getpid(), None))
+    assert not is_alive(job(os.getpid(), now - 3600))
+    assert not is_alive(job(os.getpid(), now + 3600))
+
+
+def test_stop_before_start(home: Home) -> None:
+    """A supervisor that was never started can be stopped."""
+    Supervisor(home).stop()
+
+
+def test_signals_reach_the_process(home: Home, ledger: Ledger, create: Any, told: Any, wait_for: Any) -> None:
+    """SIGINT to a job's own process puts the job back, with exit code 143 and an empty stderr."""
+    job = create(hyperparameters={"n_epochs": 50})
+    command = [sys.executable, "-m", "nanosmith.jobs.run", job.id, "--home", str(home.root), "--tune", SLOW]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: any(message.startswith("Step") for message in told(job.id)))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (143, "")
+    assert wait_for(job.id, "queued").pid is None
+    assert not list(home.jobs.glob("*"))

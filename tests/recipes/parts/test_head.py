@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from nanosmith.core.task import Task
+from nanosmith.recipes.parts.head import correct, fit_head, loss_of
+
+CHOICE = Task("choice", ("a", "b", "c"))
+LABELS = Task("labels", ("a", "b", "c"))
+
+
+def test_loss_is_a_weighted_mean() -> None:
+    """A row with weight 0 does not count, and equal weights give torch's own mean."""
+    logits, targets = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    plain = torch.nn.functional.cross_entropy(logits, targets)
+    assert loss_of(CHOICE, logits, targets, torch.ones(4), 0.0) == pytest.approx(float(plain))
+    weights = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    half = torch.nn.functional.cross_entropy(logits[:2], targets[:2])
+    assert loss_of(CHOICE, logits, targets, weights, 0.0) == pytest.approx(float(half))
+
+
+def test_labels_are_right_only_as_a_whole() -> None:
+    """One missing label makes the row wrong."""
+    logits, targets = torch.tensor([[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]]), torch.tensor([[True, False, True]] * 2)
+    assert correct(LABELS, logits, targets).tolist() == [True, False]
+
+
+def test_head_is_as_good_as_scikit_learn() -> None:
+    """On overlapping classes the fitted head is within two points of logistic regression on new data."""
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(3, 16))
+    targets = random.integers(0, 3, size=2_000)
+    vectors = (centres[targets] + 1.5 * random.normal(size=(2_000, 16))).astype(np.float32)
+    head = fit_head(CHOICE, torch.from_numpy(vectors[:1_000]), torch.from_numpy(targets[:1_000]), torch.ones(1_000))
+    ours = (head(torch.from_numpy(vectors[1_000:])).argmax(1).numpy() == targets[1_000:]).mean()
+    theirs = LogisticRegression().fit(vectors[:1_000], targets[:1_000]).score(vectors[1_000:], targets[1_000:])
+    assert ours >= theirs - 0.02

@@ -1,0 +1,54 @@
+"""The examples of docs/api.md run, one after the other, against a real server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanosmith.core import limits
+from nanosmith.server.chat_request import IGNORED, ChatRequest
+from nanosmith.testing import topic_rows, write_chat
+
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_examples_run(fresh: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Every Python block works as it stands, with the address of the test's server."""
+    monkeypatch.chdir(tmp_path)
+    write_chat(tmp_path / "my.jsonl", topic_rows())
+    scope: dict[str, Any] = {}
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(blocks) >= 4
+    try:
+        for block in blocks:
+            exec(block.replace("http://localhost:8000", fresh.url), scope)
+    finally:
+        if "client" in scope:
+            scope["client"].close()
+    said = capsys.readouterr().out
+    assert "refund" in said
+    assert "Created fine-tuning job" in said
+
+
+def test_the_table_names_every_parameter() -> None:
+    """Each field of a chat request is in the table, and ignored ones are said to be."""
+    text = PAGE.read_text(encoding="utf-8")
+    table = text[text.index("| Parameter |") : text.index("Ranges are checked")]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    named = {name: row for row in rows for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    fields = set(ChatRequest.__struct_fields__) - {"stream_options", "tool_choice", "function_call"}
+    assert fields <= set(named)
+    assert [name for name in IGNORED if name in fields and "ignored" not in named[name]] == []
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    """Figures in the page are the ones that hold."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert f"{limits.MAX_INPUT_CHARS:,} characters" in text
+    assert f"{limits.MAX_BODY_BYTES // 1024**2} MiB of JSON" in text
+    assert f"{limits.MAX_FILE_BYTES // 1024**2} MiB" in text
+    assert f"{limits.MAX_WAITING_PREDICTIONS} predictions" in text
