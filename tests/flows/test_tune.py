@@ -13,6 +13,7 @@ import pytest
 from nanosmith.core.errors import Cancelled, GateRefused, InputError, StorageFull
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
+from nanosmith.flows import choose
 from nanosmith.flows import tune as flow
 from nanosmith.flows.tune import Tuned, tune
 from nanosmith.predict.open import open_predictor
@@ -212,3 +213,28 @@ def test_result_is_complete(train: Path, home: Home, base_folder: Path) -> None:
     assert manifest.calibration.examples > 0
     assert manifest.notes["parity"]["checked"] > 0
     assert tuned.trained_tokens > 0
+
+
+def test_checkpoints_of_another_recipe_are_dropped(
+    train: Path, home: Home, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `auto` keeps the static model, no checkpoint of the tuned encoder is registered or left."""
+    monkeypatch.setattr(choose, "FOLDS_BELOW", 0)  # one held-out tenth: the trial itself makes checkpoints
+    tuned = tune(train, settings=settings(base_folder, epochs=3), home=home, keep_checkpoints=3)
+    assert tuned.recipe == "static/1"
+    assert [row.name for row in _models(home)] == ["topics"]
+    assert len(list(home.bundles.iterdir())) == 1
+
+
+def test_checkpoints_are_of_the_last_fit(
+    train: Path, home: Home, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second fit, on all examples, replaces the checkpoints of the first."""
+    monkeypatch.setattr(choose, "FOLDS_BELOW", 0)
+    chosen = settings(base_folder, recipe="tune_encoder", epochs=2, batch_size=1, learning_rate_multiplier=0.1)
+    tuned = tune(train, settings=chosen, home=home, keep_checkpoints=3)
+    examples = tuned.bundle.manifest.data.train_examples
+    assert tuned.bundle.manifest.notes["fitted_on_all"]
+    assert {row.name for row in _models(home)} == {
+        "topics", f"topics:ckpt-step-{examples}", f"topics:ckpt-step-{2 * examples}"
+    }  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,6 +52,7 @@ class Trial(msgspec.Struct, frozen=True):
     right: NDArray[np.bool_]
     fits: int
     seconds: float
+    fit: int = 0  # number of the fit that made the model
     whole: bool = False
 
     @property
@@ -69,21 +71,23 @@ class Chosen(msgspec.Struct, frozen=True):
     recipe: str
     model: Model
     check: Samples
+    fit: int
     calibration: Calibration
     tune_examples: int
     notes: dict[str, Any]
 
 
 class Chooser:
-    """Tries recipes on one Dataset. `checkpoint` is called with the models of the last fit's epochs."""
+    """Tries recipes on one Dataset. `checkpoint` is called with the number of the fit and the models of its epochs."""
 
     def __init__(
         self, data: Dataset, base: Base, settings: TuneSettings, budget: Budget, watch: Watch,
-        checkpoint: Callable[[int, dict[str, float], Model], None] | None = None,
+        checkpoint: Callable[[int, int, dict[str, float], Model], None] | None = None,
     ) -> None:  # fmt: skip
         self._data, self._base, self._settings, self._budget = data, base, settings, budget
         self._watch, self._checkpoint = watch, checkpoint
         self._splits = _splits(data, settings.seed)
+        self._fits = 0
         self._options = {"n_epochs": settings.epochs, "batch_size": settings.batch_size,
                          "learning_rate_multiplier": settings.learning_rate_multiplier}  # fmt: skip
 
@@ -103,7 +107,9 @@ class Chooser:
         tune = self._splits[0].tune
         notes = {"candidates": [trial.figures for trial in trials], "fitted_on_all": final.whole}
         calibration = calibrate(self._data.task.kind, best.logits, best.wanted)
-        return Chosen(best.recipe, final.model, samples(self._data, tune), calibration, len(best.logits), notes)
+        return Chosen(
+            best.recipe, final.model, samples(self._data, tune), final.fit, calibration, len(best.logits), notes
+        )  # fmt: skip
 
     def _try(self, recipe: str) -> Trial:
         splits = self._splits[:EXPENSIVE_FOLDS] if recipe == EXPENSIVE else self._splits
@@ -118,7 +124,7 @@ class Chooser:
         logits = np.concatenate([row[0] for row in rows])
         wanted = np.concatenate([row[1] for row in rows])
         right = is_right(self._data.task.kind, logits, wanted)
-        return Trial(recipe, model, logits, wanted, right, len(splits), time.monotonic() - began)
+        return Trial(recipe, model, logits, wanted, right, len(splits), time.monotonic() - began, self._fits)
 
     def _finish(self, trial: Trial) -> Trial:
         """The same recipe on all examples; after a single costly fit only if the budget has the time for another."""
@@ -130,16 +136,17 @@ class Chooser:
         limit_s = self._budget.left_s() if trial.recipe == EXPENSIVE else None
         self._watch.message(f"{trial.recipe} is fitted again, on all {len(self._data):,} training examples.")
         model = self._fit(trial.recipe, list(range(len(self._data))), self._splits[0].tune, limit_s, last=True)
-        return msgspec.structs.replace(trial, model=model, whole=True)
+        return msgspec.structs.replace(trial, model=model, fit=self._fits, whole=True)
 
     def _fit(self, recipe: str, train: list[int], tune: list[int], limit_s: float | None, *, last: bool) -> Model:
         from nanosmith.recipes.work import Work
 
+        self._fits += 1
         work = Work(
             task=self._data.task, train=samples(self._data, train), tune=samples(self._data, tune), base=self._base,
             seed=self._settings.seed, watch=self._watch, limit_s=None if limit_s == float("inf") else limit_s,
             options={name: value for name, value in self._options.items() if value is not None},
-            checkpoint=self._checkpoint if last else None,
+            checkpoint=partial(self._checkpoint, self._fits) if self._checkpoint and last else None,
         )  # fmt: skip
         model: Model = registry.load("recipes", recipe)(work)
         return model

@@ -82,7 +82,7 @@ def tune(
         report = _report(bundle, data, watch)
         page = as_html(report).encode()
         bundle = add_files(bundle, {"report.json": msgspec.json.encode(report), "report.html": page})
-        for step, figures, checkpoint in shop.checkpoints:
+        for step, figures, checkpoint in shop.checkpoints_of(chosen.fit):
             name = f"{shop.name}:ckpt-step-{step}"
             shop.register(name, shop.seal(chosen, checkpoint, name, None, {}))
             watch.checkpoint(step, figures, name)
@@ -98,7 +98,7 @@ class _Workshop:
         self._ledger = Ledger(home.ledger)
         self.name = _free_name(settings.name, self._data, self._ledger)
         self.base = open_base(settings.base, home)
-        self.checkpoints: list[tuple[int, dict[str, float], tuple[Path, Draft]]] = []
+        self._checkpoints: list[tuple[int, int, dict[str, float], tuple[Path, Draft]]] = []
         self._sealed: list[Path] = []
         self._registered: list[str] = []
 
@@ -124,12 +124,19 @@ class _Workshop:
         with disk_errors(folder):
             return folder, model.write(folder, check)
 
-    def keep_draft(self, step: int, figures: dict[str, float], model: Model) -> None:
-        """Keep a checkpoint; the oldest one goes when there are too many."""
-        self.checkpoints.append((step, figures, self.write(model, samples(self._data, []))))
-        for _, _, (folder, _) in self.checkpoints[: -self._keep]:
-            shutil.rmtree(folder)
-        self.checkpoints = self.checkpoints[-self._keep :]
+    def keep_draft(self, fit: int, step: int, figures: dict[str, float], model: Model) -> None:
+        """Keep a checkpoint; those of an earlier fit go, and the oldest one when there are too many."""
+        kept = [one for one in self._checkpoints if one[0] == fit]
+        kept.append((fit, step, figures, self.write(model, samples(self._data, []))))
+        kept = kept[-self._keep :]
+        for one in self._checkpoints:
+            if one not in kept:
+                shutil.rmtree(one[3][0])
+        self._checkpoints = kept
+
+    def checkpoints_of(self, fit: int) -> list[tuple[int, dict[str, float], tuple[Path, Draft]]]:
+        """Step, figures and draft of the checkpoints of the fit whose model was kept; others are dropped."""
+        return [one[1:] for one in self._checkpoints if one[0] == fit]
 
     def seal(
         self, chosen: Chosen, written: tuple[Path, Draft], name: str, out: Path | None, notes: dict[str, Any]

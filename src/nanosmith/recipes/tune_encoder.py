@@ -33,6 +33,7 @@ VALIDATED = 200  # held-out examples looked at after each epoch
 
 def fit(work: Work) -> EncoderModel:
     """Train on work.train within work.limit_s. Deterministic by seed, unless the time limit cuts the run short."""
+    began_s = time.monotonic()
     torch.manual_seed(work.seed)
     settings = resolve(len(work.train), work.options)
     work.watch.resolved(settings)
@@ -40,7 +41,7 @@ def fit(work: Work) -> EncoderModel:
     vectors = torch.from_numpy(work.base.vectors(work.train.texts, work.watch))
     head = fit_head(work.task, vectors, targets, weights, watch=work.watch)
     encoder = work.base.new_encoder()
-    run = _Run(work, encoder, head, settings)
+    run = _Run(work, encoder, head, settings, began_s)
     for epoch in range(settings["n_epochs"]):
         run.epoch(epoch)
         if run.share_done() >= 1:
@@ -70,14 +71,17 @@ def resolve(examples: int, options: Any) -> dict[str, Any]:
 class _Run:
     """One training run: encoder, head, optimizer, and how far it is."""
 
-    def __init__(self, work: Work, encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, work: Work, encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any], began_s: float
+    ) -> None:
         self.work, self.encoder, self.head, self.settings = work, encoder, head, settings
         self.ids = work.base.token_ids(work.train.texts)
         self.random = np.random.default_rng(work.seed)
         self.steps = settings["n_epochs"] * math.ceil(len(self.ids) / settings["batch_size"])
         self.step = 0
         self.trained_tokens = 0
-        self.started_s = time.monotonic()
+        self.trains_from_s = time.monotonic()
+        self.ends_s = began_s + work.limit_s if work.limit_s else None
         groups = list(_parameter_groups(encoder, head, settings))
         self.rates = [group["lr"] for group in groups]
         self.parameters = [parameter for group in groups for parameter in group["params"]]
@@ -87,9 +91,11 @@ class _Run:
 
     def share_done(self) -> float:
         """How much of the run is over, 0–1: by steps, or by time where that runs out earlier."""
-        limit_s = self.work.limit_s
-        by_time = (time.monotonic() - self.started_s) / limit_s if limit_s else 0.0
-        return max(float(self.step / self.steps), by_time)
+        by_steps = float(self.step / self.steps)
+        if self.ends_s is None:
+            return by_steps
+        gone_s = time.monotonic() - self.trains_from_s
+        return max(by_steps, gone_s / max(1e-3, self.ends_s - self.trains_from_s))
 
     def epoch(self, epoch: int) -> None:
         self.encoder.train()
