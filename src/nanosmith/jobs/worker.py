@@ -15,7 +15,7 @@ from nanosmith.store.atomic import process_exists
 from nanosmith.store.home import Home
 from nanosmith.store.records import JobRow
 
-REACT_S = 1.2
+REACT_S = 0.7
 """How long a cancelled job may take to stop by itself; then it gets SIGTERM, and KILL_S later SIGKILL."""
 KILL_S = 0.4
 
