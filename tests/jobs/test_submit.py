@@ -24,7 +24,8 @@ def test_row_and_first_events(ledger: Ledger, home: Home, upload: Any, told: Any
     stored = ledger.job(job.id)
     assert stored is not None
     assert job.id.startswith("ftjob-")
-    assert (stored.status, stored.pid, stored.error, stored.result_files) == ("validating_files", None, None, [])
+    assert (stored.status, stored.error, stored.result_files) == ("validating_files", None, [])
+    assert [(work.id, work.owner) for work in ledger.free_work()] == [(job.id, None)]
     assert (stored.model, stored.suffix, stored.seed) == ("gpt-4.1-nano-2025-04-14", "my-shop", 0)
     assert stored.hyperparameters == {"n_epochs": 3, "batch_size": "auto", "learning_rate_multiplier": "auto"}
     assert (stored.request, stored.metadata) == (request, {"team": "a"})

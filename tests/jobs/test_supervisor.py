@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,8 +14,9 @@ import pytest
 
 from nanosmith.jobs.control import cancel
 from nanosmith.jobs.messages import INTERRUPTED
+from nanosmith.jobs.owner import is_dead, owner_name
 from nanosmith.jobs.supervisor import Supervisor
-from nanosmith.jobs.worker import KILL_S, REACT_S, is_alive
+from nanosmith.jobs.worker import KILL_S, REACT_S
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import JobRow
@@ -48,6 +48,12 @@ def start(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         supervisor.stop()
 
 
+def owner(ledger: Ledger, job: JobRow) -> Any:
+    """The process that has a job now."""
+    work = ledger.work(job.id)
+    return work and work.owner
+
+
 def wait_until(true: Callable[[], Any], within_s: float = 60) -> None:
     until = time.monotonic() + within_s
     while not true():
@@ -64,8 +70,9 @@ def test_jobs_in_turn_and_bad_files_at_once(
     wait_for(first.id, "running")
     bad, good = create(training_file=upload(b"{}\n")), create()
     assert wait_for(bad.id).status == "failed"
-    assert wait_for(good.id, "queued").pid is None
-    assert wait_for(first.id, "running").pid is not None
+    wait_for(good.id, "queued")
+    wait_until(lambda: owner(ledger, good) is None)
+    assert owner(ledger, first) is not None
     assert cancel(ledger, good.id).status == "cancelled"
 
 
@@ -81,14 +88,14 @@ def test_cancel_takes_two_seconds(
     job = create()
     start(f"job_tunes:{tune}")
     wait_until(lambda: tune in told(job.id))
-    running = wait_for(job.id, "running")
+    wait_for(job.id, "running")
+    process = owner(ledger, job)
     asked = time.monotonic()
     cancel(ledger, job.id)
     row = wait_for(job.id)
     assert row.status == "cancelled"
     assert time.monotonic() - asked < 10
-    assert running.pid is not None
-    wait_until(lambda: not is_alive(running), 1)
+    wait_until(lambda: is_dead(process), 1)
     wait_until(lambda: not list(home.jobs.glob("*")), 1)
 
 
@@ -97,7 +104,7 @@ def test_job_that_always_dies(start: Start, home: Home, create: Any, wait_for: A
     job = create()
     start("job_tunes:dies")
     row = wait_for(job.id)
-    assert (row.status, row.error["code"], row.pid) == ("failed", "worker_died", None)
+    assert (row.status, row.error["code"]) == ("failed", "worker_died")
     assert "3 times" in row.error["message"]
     assert "killed" in row.error["message"]
     assert told(job.id).count("Fine-tuning job started") == 3
@@ -117,12 +124,13 @@ def test_stop_and_start(start: Start, home: Home, ledger: Ledger, create: Any, w
     """A stopped supervisor leaves the job queued and no process; the next one finishes it."""
     job = create(hyperparameters={"n_epochs": 50})
     supervisor = start()
-    running = wait_for(job.id, "running")
+    wait_for(job.id, "running")
+    process = owner(ledger, job)
     supervisor.stop()
     row = ledger.job(job.id)
     assert row is not None
-    assert (row.status, row.pid) == ("queued", None)
-    assert not is_alive(running)
+    assert (row.status, owner(ledger, job)) == ("queued", None)
+    assert is_dead(process)
     assert told(job.id)[-1] == INTERRUPTED
     start()
     assert wait_for(job.id).status == "succeeded"
@@ -132,44 +140,38 @@ def test_server_killed(start: Start, home: Home, ledger: Ledger, create: Any, wa
     """After kill -9 of the server its job's process ends by itself, and the next server runs the job."""
     job = create(hyperparameters={"n_epochs": 50})
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(home.root)])
-    running = wait_for(job.id, "running")
+    wait_for(job.id, "running")
+    process = owner(ledger, job)
     server.kill()
     server.wait()
-    wait_until(lambda: not is_alive(running), 10)
+    wait_until(lambda: is_dead(process), 10)
     start()
     assert wait_for(job.id).status == "succeeded"
     assert INTERRUPTED in told(job.id)
 
 
 def test_jobs_of_dead_processes_are_taken_back(start: Start, ledger: Ledger, create: Any, told: Any) -> None:
-    """A process that is gone, or whose sign of life is old, has its job no more; one that lives keeps it."""
+    """A process that is gone, or whose lease has run out, has its job no more; one that lives keeps it."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    now = int(time.time())
     dead, stale, alive = create(), create(), create()
-    for job, pid, beat in ((dead, gone.pid, now), (stale, os.getpid(), now - 60), (alive, os.getpid(), now)):
-        ledger.update_job(job.id, status="queued")
-        ledger.claim_job(job.id, pid=pid, now=beat)
+    for job, name, lease_s in ((dead, owner_name(gone.pid), 60), (stale, "other:1", -1), (alive, owner_name(), 60)):
+        lease = ledger.claim(job.id, name, lease_s=60)
+        assert lease is not None
+        ledger.under(lease).update_job(job.id, status="running")
+        ledger.renew(lease, lease_s=lease_s)
     start("job_tunes:deaf")
     wait_until(lambda: INTERRUPTED in told(dead.id) and INTERRUPTED in told(stale.id))
     row = ledger.job(alive.id)
     assert row is not None
-    assert (row.status, row.pid) == ("running", os.getpid())
+    assert (row.status, owner(ledger, alive)) == ("running", owner_name())
 
 
-def test_liveness() -> None:
-    """A sign of life from the future (a clock that was set back) counts no more than an old one."""
-    now = int(time.time())
-
-    def job(pid: int | None, beat: int | None) -> JobRow:
-        return JobRow("j", 1, "m", "f", {}, 0, {}, "running", pid=pid, heartbeat_at=beat)
-
-    assert is_alive(job(os.getpid(), now))
-    assert is_alive(job(1, now))
-    assert not is_alive(job(None, now))
-    assert not is_alive(job(os.getpid(), None))
-    assert not is_alive(job(os.getpid(), now - 3600))
-    assert not is_alive(job(os.getpid(), now + 3600))
+def test_owner_of_another_machine() -> None:
+    """Whether a process lives is known of this machine's alone."""
+    assert not is_dead(owner_name())
+    assert not is_dead("elsewhere:999999999")
+    assert is_dead(owner_name(999_999_999))
 
 
 def test_stop_before_start(home: Home) -> None:
@@ -186,5 +188,6 @@ def test_signals_reach_the_process(home: Home, ledger: Ledger, create: Any, told
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (143, "")
-    assert wait_for(job.id, "queued").pid is None
+    wait_for(job.id, "queued")
+    wait_until(lambda: owner(ledger, job) is None)
     assert not list(home.jobs.glob("*"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import pytest
 
 from nanosmith.jobs.watch import LedgerWatch
-from nanosmith.store.ledger import Ledger
+from nanosmith.store.ledger import LeaseLost, Ledger
 from nanosmith.store.records import JobRow
 
 
@@ -17,10 +16,9 @@ from nanosmith.store.records import JobRow
 def job(ledger: Ledger, create: Any) -> JobRow:
     """A running job of this process."""
     row = create()
-    ledger.update_job(row.id, status="queued")
-    taken = ledger.claim_job(row.id, pid=os.getpid(), now=int(time.time()))
-    assert taken is not None
-    return taken
+    running = ledger.update_job(row.id, status="running")
+    assert running is not None
+    return running
 
 
 @pytest.fixture
@@ -101,10 +99,14 @@ def test_estimate_of_the_end(ledger: Ledger, job: JobRow, watch: LedgerWatch) ->
     assert 0 < row.estimated_finish - time.time() < 120
 
 
-def test_row_of_another_process_is_left_alone(ledger: Ledger, job: JobRow, watch: LedgerWatch) -> None:
-    """A process that lost its job writes no hyperparameters into it."""
-    ledger.update_job(job.id, pid=1)
-    watch.resolved({"n_epochs": 9})
+def test_row_of_another_process_is_left_alone(ledger: Ledger, job: JobRow) -> None:
+    """A process that lost its job writes nothing into it."""
+    lease = ledger.claim(job.id, "me:1")
+    assert lease is not None
+    lost = LedgerWatch(ledger.under(lease), job, should_stop=lambda: False)
+    ledger.claim(job.id, "other:1", instead_of="me:1")
+    with pytest.raises(LeaseLost):
+        lost.resolved({"n_epochs": 9})
     row = ledger.job(job.id)
     assert row is not None
     assert row.hyperparameters["n_epochs"] != 9
@@ -117,3 +119,23 @@ def test_checkpoint_row_and_event(ledger: Ledger, job: JobRow, watch: LedgerWatc
     assert row.id.startswith("ftckpt_")
     assert (row.step_number, row.model, row.metrics) == (5, "ft:x:ckpt-step-5", {"step": 5.0, "train_loss": 0.5})
     assert told(job.id)[-1] == "Checkpoint created at step 5"
+
+
+def test_checkpoint_is_announced_once(ledger: Ledger, job: JobRow, watch: LedgerWatch, told: Any) -> None:
+    """A run that goes on after an interruption tells its checkpoints again."""
+    for _ in range(2):
+        watch.checkpoint(5, {"train_loss": 0.5}, "ft:x:ckpt-step-5")
+    assert len(ledger.checkpoints(job.id)) == 1
+    assert told(job.id).count("Checkpoint created at step 5") == 1
+
+
+def test_figures_of_earlier_attempts_stay(ledger: Ledger, job: JobRow, watch: LedgerWatch) -> None:
+    """The result file of a run that was interrupted has all its steps; the pace is that of this attempt alone."""
+    watch.resumed([(1, {"train_loss": 3.0}), (2, {"train_loss": 2.0}), (2, {"valid_loss": 4.0})])
+    watch.metrics(10, 1000, {"train_loss": 1.0})
+    assert [step for step, _ in watch.steps] == [1, 2, 10]
+    assert watch.steps[1] == (2, {"train_loss": 2.0, "valid_loss": 4.0})
+    row = ledger.job(job.id)
+    assert row is not None
+    assert row.estimated_finish is not None
+    assert row.estimated_finish - time.time() < 120

@@ -16,11 +16,13 @@ import uvicorn
 from openai import OpenAI
 
 from nanosmith.core.manifest import MANIFEST_NAME, Calibration
+from nanosmith.jobs.supervisor import Supervisor
+from nanosmith.predict.static import StaticPredictor
 from nanosmith.server.app import create_app
 from nanosmith.server.services import Services
 from nanosmith.store.bundles import Bundle, open_bundle
 from nanosmith.store.home import Home, open_home
-from nanosmith.store.ledger import Ledger
+from nanosmith.store.ledger import open_ledger
 from nanosmith.store.records import ModelRow
 from nanosmith.testing import tiny_bundle
 
@@ -44,10 +46,13 @@ class Served:
 
 
 @contextmanager
-def running(home: Home, api_key: str | None = None) -> Iterator[Served]:
-    """A server in a thread."""
-    app = create_app(home, api_key=api_key)
-    sock = socket.create_server(("127.0.0.1", 0))
+def running(home: Home, api_key: str | None = None, supervisor: Supervisor | None = None) -> Iterator[Served]:
+    """A server in a thread; whoever gives a supervisor starts and stops it."""
+    app = create_app(home, supervisor=supervisor, api_key=api_key)
+    # Not create_server: its sockets wait for the client's acknowledgement, 40 ms, before they send a response's body.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(128)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
     thread.start()
@@ -82,7 +87,7 @@ def add_models(home: Home) -> None:
         "stars": tiny_bundle(home.bundles / "stars", ["bad", "good", "fair"], name="stars"),
         "truth": tiny_bundle(home.bundles / "truth", ["true", "false"], name="truth"),
     }
-    with closing(Ledger(home.ledger)) as ledger:
+    with closing(open_ledger(home)) as ledger:
         for name, bundle in bundles.items():
             ledger.add_model(ModelRow(name, 1_700_000_000, bundle.path.name, bundle.digest, "nanosmith-nano"))
 
@@ -132,6 +137,12 @@ def http(served: Served) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def queueing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny models are asked on their threads, as models that take milliseconds are."""
+    monkeypatch.setattr(StaticPredictor, "is_quick", False)
+
+
+@pytest.fixture(scope="session")
 def start() -> Callable[..., object]:
     """`with start(home, api_key=None) as served`: a server over a folder of the test's own."""
     return running

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -15,7 +23,9 @@ from openai import OpenAI
 from pydantic import BaseModel
 
 from nanosmith.core.limits import MAX_INPUT_CHARS
+from nanosmith.server import chat, models_cache
 from nanosmith.server.chat import events
+from nanosmith.server.models_cache import OpenModel
 
 LABELS = ("delivery", "login", "refund")
 TUNED = "ft:nanosmith-nano:local:support:abcd1234"
@@ -149,6 +159,128 @@ def test_a_failure_in_a_stream_is_told(served: Any) -> None:
     assert b"secret" not in sent
 
 
+def test_a_failing_stream_raises_in_the_client(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure in the middle reaches the client as an error after the chunks before it; the next request is served."""
+
+    def broken(answer: chat.Answer) -> Iterator[dict[str, Any]]:
+        yield from itertools.islice(chat_chunks(answer), 2)
+        raise RuntimeError("secret")
+
+    chat_chunks = chat.chunks
+    seen = []
+    with fresh.client() as client:
+        monkeypatch.setattr(chat, "chunks", broken)
+        with pytest.raises(openai.APIError, match="The stream failed") as caught:
+            seen.extend(ask(client, stream=True))
+        assert "secret" not in str(caught.value)
+        assert [c.choices[0].delta.content for c in seen] == ["", "refund"]
+        monkeypatch.undo()
+        assert len(list(ask(client, stream=True))) == 3
+    assert fresh.services.shared.opened.waiting == 0
+
+
+def test_a_stream_that_is_cut_ends_on_the_server(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a client goes away in the middle of a stream, the stream ends; nothing of it stays, and the next request is
+    served."""
+    ended = threading.Event()
+
+    def long(_answer: chat.Answer) -> Iterator[dict[str, Any]]:
+        try:
+            for _ in range(1000):
+                yield {"filler": "x" * 100_000}
+        finally:
+            ended.set()
+
+    with fresh.client() as client:
+        monkeypatch.setattr(chat, "chunks", long)
+        with open_stream(fresh) as cut:
+            assert b"200" in cut.recv(1000)
+            assert not ended.wait(0.2), "the stream does not wait for its reader"
+        assert ended.wait(5)
+        monkeypatch.undo()
+        assert ask(client).choices[0].message.content == "refund"
+    assert fresh.services.shared.opened.waiting == 0
+
+
+def test_a_stream_that_is_cut_frees_its_place_in_the_queue(fresh: Any, queueing: None) -> None:
+    """A client that goes away before its stream begins leaves the queue at once, while the model is still busy with
+    another request, which is answered."""
+    opened = fresh.services.shared.opened
+    with fresh.client() as client, ThreadPoolExecutor(1) as thread:
+        ask(client)
+        (model,) = opened.by_key.values()
+        with held(model) as release:
+            first = thread.submit(ask, client, "about my login")
+            eventually(lambda: opened.waiting == 1)
+            with open_stream(fresh):
+                eventually(lambda: opened.waiting == 2)
+            eventually(lambda: opened.waiting == 1)
+            assert not first.done()
+            release()
+            assert first.result(20).choices[0].message.content == "login"
+        assert ask(client).choices[0].message.content == "refund"
+    assert opened.waiting == 0
+
+
+def test_a_client_that_leaves_while_a_model_opens_closes_nothing(fresh: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that is cut while its model is being opened gives its place back; the model opens for who comes next."""
+    opened, go_on = fresh.services.shared.opened, threading.Event()
+    real = models_cache.open_bundle
+
+    def slowly(folder: Path) -> Any:
+        assert go_on.wait(20)
+        return real(folder)
+
+    monkeypatch.setattr(models_cache, "open_bundle", slowly)
+    with open_stream(fresh):
+        eventually(lambda: opened.waiting == 1)
+    eventually(lambda: opened.waiting == 0)
+    (model,) = opened.by_key.values()
+    go_on.set()
+    with fresh.client() as client:
+        assert ask(client).choices[0].message.content == "refund"
+    assert list(opened.by_key.values()) == [model]
+
+
+@contextmanager
+def open_stream(served: Any, **options: Any) -> Iterator[socket.socket]:
+    """A request for a stream over a bare connection, which is broken off at the end."""
+    asked = {"model": "tiny", "stream": True, "messages": [{"role": "user", "content": "my refund"}]} | options
+    body = json.dumps(asked).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as connection:
+        connection.settimeout(20)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+        yield connection
+
+
+@contextmanager
+def held(model: OpenModel) -> Iterator[Callable[[], None]]:
+    """A model that answers nothing until the function is called, or the block ends."""
+    real, gate = model.predictor, threading.Event()
+
+    class Held:
+        def predict(self, given: Any) -> Any:
+            assert gate.wait(20)
+            return real.predict(given)
+
+    model.predictor = Held()  # type: ignore[assignment]
+    try:
+        yield gate.set
+    finally:
+        gate.set()
+        model.predictor = real
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds; it should take well under a second, and fails after five."""
+    until = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_errors_before_a_stream_are_plain(client: OpenAI) -> None:
     """A stream for a model that is not there is an HTTP error, not a stream."""
     with pytest.raises(openai.NotFoundError):
@@ -186,7 +318,7 @@ def test_ignored_parameters_are_listed(client: OpenAI) -> None:
         return raw.headers.get("x-nanosmith-ignored")
 
     assert listed(temperature=0.7, stop="\n", max_tokens=1, user="me", logit_bias={"5": 1}) == (
-        "temperature, logit_bias, stop, max_tokens, user"
+        "temperature, logit_bias, user"
     )
     assert listed(extra_body={"brand_new": 1, "bad\r\nname": 2}) == "brand_new"
     assert listed(temperature=0, top_p=1, n=1, seed=5, presence_penalty=0, service_tier="auto", store=False) is None
@@ -219,13 +351,6 @@ def test_harmless_forms_are_accepted(client: OpenAI) -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     done = ask(client, tools=tools, tool_choice="none", response_format={"type": "text"}, modalities=["text"])
     assert done.choices[0].message.content == "refund"
-
-
-def test_stored_completions_are_not_there_yet(client: OpenAI) -> None:
-    """store=True is refused with a word about it instead of being dropped."""
-    error = refused(client, store=True, metadata={"a": "b"})
-    assert error.param == "store"
-    assert "not" in error.message
 
 
 def test_json_object_where_the_answers_are_objects(client: OpenAI) -> None:
@@ -321,4 +446,4 @@ def test_only_some_models_stay_open(served: Any, client: OpenAI) -> None:
     """More models than are kept open can be asked in turn; the cache keeps its bound."""
     for name in ("tiny", "tags", "field", "stars", "truth", "org/model:v1", "tiny"):
         ask(client, model=name)
-    assert len(served.services.models._open) <= 4
+    assert len(served.services.shared.opened.by_key) <= 4

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from nanosmith.core import limits
+from nanosmith.server import responses_request
 from nanosmith.server.chat_request import IGNORED, ChatRequest
+from nanosmith.server.responses_request import ResponseRequest
 from nanosmith.testing import topic_rows, write_chat
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -45,10 +47,21 @@ def test_the_table_names_every_parameter() -> None:
     assert [name for name in IGNORED if name in fields and "ignored" not in named[name]] == []
 
 
+def test_the_table_of_responses_names_every_field() -> None:
+    """Each field of a response's request is in its table, and ignored ones are said to be."""
+    text = PAGE.read_text(encoding="utf-8")
+    rows = [line for line in text[text.index("| Field |") : text.index("## Decisions")].splitlines() if "`" in line]
+    said = {name: row for row in rows for name in re.findall(r"`([a-z_]+)[`.]", row)}
+    assert set(ResponseRequest.__struct_fields__) <= set(said)
+    assert [name for name in responses_request.IGNORED if "ignored" not in said[name]] == []
+
+
 def test_the_limits_are_those_of_the_code() -> None:
     """Figures in the page are the ones that hold."""
     text = PAGE.read_text(encoding="utf-8")
     assert f"{limits.MAX_INPUT_CHARS:,} characters" in text
     assert f"{limits.MAX_BODY_BYTES // 1024**2} MiB of JSON" in text
     assert f"{limits.MAX_FILE_BYTES // 1024**2} MiB" in text
+    assert f"{limits.MAX_PART_BYTES // 1024**2} MiB" in text
+    assert f"{limits.MAX_UPLOAD_PARTS:,} parts" in text
     assert f"{limits.MAX_WAITING_PREDICTIONS} predictions" in text

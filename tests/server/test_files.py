@@ -239,7 +239,7 @@ def test_a_full_disk_is_a_507(fresh: Any, own: OpenAI, monkeypatch: pytest.Monke
     def full(_handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("nanosmith.store.blobs.os.fsync", full)
+    monkeypatch.setattr("nanosmith.store.atomic.os.fsync", full)
     with pytest.raises(openai.InternalServerError) as caught:
         own.files.create(file=("a", b"x"), purpose="fine-tune")
     assert (caught.value.status_code, caught.value.code) == (507, "insufficient_storage")

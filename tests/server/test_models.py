@@ -10,7 +10,7 @@ import pytest
 from openai import OpenAI
 
 from nanosmith.server.errors import ModelNotFound, TooBusy
-from nanosmith.server.models_cache import ModelCache
+from nanosmith.server.models_cache import ModelCache, OpenModels
 
 TUNED = "ft:nanosmith-nano:local:support:abcd1234"
 
@@ -81,17 +81,18 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.anyio
-async def test_the_cache_keeps_its_bounds(fresh: Any) -> None:
+async def test_the_cache_keeps_its_bounds(fresh: Any, queueing: None) -> None:
     """At most `capacity` models stay open, the most recently used ones; a place in the queue is given back."""
-    cache = ModelCache(fresh.home, fresh.services.ledger, capacity=2, max_waiting=1)
+    opened = OpenModels(capacity=2, max_waiting=1)
+    cache = ModelCache(fresh.home, fresh.services.ledger, opened)
     for name in ("tiny", "tags", "tiny", "stars"):
         model = await cache.get(name)
         assert (await cache.predict(model, "x")).by
-    assert [name for name, _ in cache._open] == ["tiny", "stars"]
+    assert [name for _, name, _ in opened.by_key] == ["tiny", "stars"]
     cache.forget("tiny")
-    assert [name for name, _ in cache._open] == ["stars"]
+    assert [name for _, name, _ in opened.by_key] == ["stars"]
     with pytest.raises(ModelNotFound):
         await cache.get("none")
-    cache._waiting = 1
+    opened.waiting = 1
     with pytest.raises(TooBusy):
         await cache.predict(model, "x")

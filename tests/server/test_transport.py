@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 from nanosmith.core.limits import MAX_BODY_BYTES
-from nanosmith.server.middleware import is_local
+from nanosmith.server.auth import is_local
 from nanosmith.store.home import Home
 
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "refund"}]}
@@ -36,13 +36,10 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
         ("GET", "/v1/files/", 404, "unknown_url"),
         ("PUT", "/v1/files", 405, "method_not_allowed"),
         ("DELETE", "/v1/chat/completions", 405, "method_not_allowed"),
-        ("POST", "/v1/batches", 501, "not_implemented"),
-        ("GET", "/v1/responses/resp_1", 501, "not_implemented"),
-        ("POST", "/v1/embeddings", 501, "not_implemented"),
-        ("GET", "/v1/chat/completions", 501, "not_implemented"),
-        ("POST", "/v1/fine_tuning/jobs/ftjob-1/pause", 501, "not_implemented"),
-        ("GET", "/v1/fine_tuning/checkpoints/ft%3Aa/permissions", 501, "not_implemented"),
-        ("POST", "/v1/fine_tuning/alpha/graders/run", 501, "not_implemented"),
+        ("POST", "/v1/responses/compact", 501, "not_implemented"),
+        ("POST", "/v1/images/generations", 501, "not_implemented"),
+        ("GET", "/v1/vector_stores", 501, "not_implemented"),
+        ("POST", "/v1/moderations", 501, "no_moderation_model"),
         ("GET", "/v1/models/none", 404, "model_not_found"),
         ("GET", "/v1/files/file-none", 404, "not_found"),
         ("GET", "/v1/fine_tuning/jobs/ftjob-none", 404, "not_found"),
@@ -123,7 +120,7 @@ def test_a_bug_shows_no_traceback(
     def broken() -> None:
         raise RuntimeError("the secret cause")
 
-    monkeypatch.setattr(served.services.ledger, "models", broken)
+    monkeypatch.setattr(served.services.of("default").ledger, "models", broken)
     response = http.get("/v1/models")
     error = error_of(response)
     assert (response.status_code, error["type"]) == (500, "server_error")
@@ -188,9 +185,9 @@ def test_local_names(host: str | None, local: bool) -> None:
     assert is_local(host) is local
 
 
-def test_a_full_queue_is_a_429(fresh: Any) -> None:
+def test_a_full_queue_is_a_429(fresh: Any, queueing: None) -> None:
     """When too many predictions wait, clients are told to come back in a second."""
-    fresh.services.models._max_waiting = 0
+    fresh.services.shared.opened.max_waiting = 0
     response = httpx.post(f"{fresh.url}/v1/chat/completions", json=CHAT)
     assert response.status_code == 429
     assert error_of(response)["code"] == "rate_limit_exceeded"
@@ -201,4 +198,4 @@ def test_a_full_queue_is_a_429(fresh: Any) -> None:
 
 def test_what_will_not_pass_is_not_retried(http: httpx.Client) -> None:
     """An error above 499 that stays tells the client not to try again."""
-    assert http.post("/v1/embeddings", json={}).headers["x-should-retry"] == "false"
+    assert http.post("/v1/moderations", json={}).headers["x-should-retry"] == "false"

@@ -1,13 +1,9 @@
-"""The ledger."""
+"""Rows and lists of the ledger, in each database."""
 
 from __future__ import annotations
 
-import itertools
-import subprocess
-import sys
+import contextlib
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,87 +12,49 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.store import ledger_rows
+from tests.store.ledger_rows import KIND, document, file, job
 
-from nanosmith.core.errors import StorageFull
-from nanosmith.store.ledger import ALPHABET, Ledger, UnknownCursor, new_event, new_id
-from nanosmith.store.records import CheckpointRow, FileRow, JobRow, ModelRow
+from nanosmith.core.errors import InputError
+from nanosmith.store.home import DATABASE_VARIABLE, open_home
+from nanosmith.store.ledger import LeaseLost, Ledger, UnknownCursor, new_event, new_id, open_ledger
+from nanosmith.store.records import CheckpointRow, Document, ModelRow, Work
 
-COMMITTER = """
-import itertools, os, sys
-from pathlib import Path
-from nanosmith.store.ledger import Ledger
-ledger = Ledger(Path(sys.argv[1]))
-for i in itertools.count():
-    ledger.add_event("job", f"{os.getpid()}-{i}")
-    os.write(1, f"{os.getpid()}-{i}\\n".encode())
-"""
-CLAIMER = """
-import os, sys, time
-from pathlib import Path
-from nanosmith.store.ledger import Ledger
-ledger = Ledger(Path(sys.argv[1]))
-print("ready", flush=True)
-sys.stdin.readline()
-for job in sys.argv[2:]:
-    if ledger.claim_job(job, pid=os.getpid(), now=1):
-        print(job, flush=True)
-"""
-OPENER = """
-import sys
-from pathlib import Path
-from nanosmith.store.ledger import Ledger
-sys.stdin.readline()
-Ledger(Path(sys.argv[1])).add_event("job", "opened")
-"""
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+SAME_LEDGER = settings(
+    max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)  # the ledger of all examples is one
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger(tmp_path / "ledger.sqlite")
-    yield opened
-    opened.close()
-
-
-def job(id: str = "ftjob-1", **values: Any) -> JobRow:
-    return JobRow(id, 1, "m", "file-1", {"model": "m"}, 7, {"n_epochs": "auto"}, **values)
-
-
-def file(id: str, **values: Any) -> FileRow:
-    return FileRow(id, 1, 2, "x.jsonl", values.pop("purpose", "fine-tune"), "0" * 64, **values)
-
-
-def same(found: Any, given: Any) -> bool:
-    """Equal but for the number that the ledger gave."""
-    return bool(msgspec.structs.replace(found, seq=0) == given)
-
-
-def test_rows_come_back(tmp_path: Path) -> None:
+def test_rows_come_back(database: Path | str) -> None:
     """Every kind of row, with all columns set, is the same after the database was closed and opened."""
-    rows: list[tuple[Any, str, str]] = [
-        (file("file-1", status="error", expires_at=9), "add_file", "file"),
-        (
-            job("ftjob-1", status="running", validation_file="file-2", suffix="s", metadata={"k": "v"}, started_at=2,
-                finished_at=3, estimated_finish=4, fine_tuned_model="ft:x", trained_tokens=5, result_files=["file-3"],
-                error={"code": "c", "message": "m", "param": None}, cancel_requested=True, pid=6, heartbeat_at=7),
-            "add_job", "job",
-        ),
-        (job("ftjob-2"), "add_job", "job"),
-        (ModelRow("ft:x", 1, "folder", "d", "b", "local", "ftjob-1"), "add_model", "model"),
-    ]  # fmt: skip
-    first = Ledger(tmp_path / "l.sqlite")
-    for row, add, _ in rows:
-        getattr(first, add)(row)
-    checkpoint = CheckpointRow("ftckpt_1", "ftjob-1", 1, 10, "ft:x:ckpt-step-10", {"train_loss": 0.5})
-    first.add_checkpoint(checkpoint)
-    first.add_event("ftjob-1", "message", level="warn", type="metrics", data={"a": [1, None]})
+    first = Ledger(database, "a")
+    ledger_rows.fill(first, "a")
     first.close()
-    again = Ledger(tmp_path / "l.sqlite")
-    for row, _, get in rows:
-        assert same(getattr(again, get)(getattr(row, "id", None) or row.name), row)
-    assert same(again.checkpoints("ftjob-1")[0], checkpoint)
-    [event] = again.events("ftjob-1")
-    assert (event.message, event.level, event.type, event.data) == ("message", "warn", "metrics", {"a": [1, None]})
+    again = Ledger(database, "a")
+    found = [
+        again.file("file-a"), again.job("job-a"), *again.checkpoints("job-a"), again.model("model-a"),
+        again.document(KIND, "document-a"), again.document("child", "child-a"), again.work("job-a"),
+        again.work("document-a"), again.project_row("project-a"), again.key_by_sha256("sha-a"),
+    ]  # fmt: skip
+    [event] = again.events("job-a")
     again.close()
+    assert [plain(row) for row in found] == [plain(row) for row in ledger_rows.rows("a")]
+    assert (event.job_id, event.message, event.level, event.type, event.data) == (
+        "job-a",
+        "event-a",
+        "info",
+        "message",
+        None,
+    )
+
+
+def plain(row: Any) -> Any:
+    """A row without what the ledger gave it."""
+    given: dict[str, Any] = {"seq": 0}
+    if isinstance(row, Document | Work):
+        given["project"] = ""
+    return msgspec.structs.replace(row, **given)
 
 
 def test_unknown_names(ledger: Ledger) -> None:
@@ -104,15 +62,18 @@ def test_unknown_names(ledger: Ledger) -> None:
     assert (ledger.file("x"), ledger.job("x"), ledger.model("x")) == (None, None, None)
     assert (ledger.delete_file("x"), ledger.delete_model("x")) == (False, False)
     assert ledger.update_job("x", status="failed") is None
-    assert ledger.claim_job("x", pid=1, now=1) is None
+    assert (ledger.document(KIND, "x"), ledger.work("x"), ledger.key_by_sha256("x")) == (None, None, None)
+    assert (ledger.delete_document(KIND, "x"), ledger.delete_key("x")) == (False, False)
+    assert (ledger.stored_bytes(), ledger.count_documents(KIND), ledger.blob_is_used("x")) == (0, 0, False)
 
 
 def test_names_are_unique(ledger: Ledger) -> None:
-    """A model's name can be given once."""
-    row = ModelRow("ft:x", 1, "folder", "d", "b")
-    ledger.add_model(row)
-    with pytest.raises(sa.exc.IntegrityError):
-        ledger.add_model(row)
+    """Within a project, a model's name and a document's id can be given once."""
+    for row in (ModelRow("ft:x", 1, "folder", "d", "b"), document("x")):
+        ledger.add(row)
+        with pytest.raises(sa.exc.IntegrityError):
+            ledger.add(row)
+        ledger.of("another").add(row)
 
 
 def test_models_newest_first_and_deleted(ledger: Ledger) -> None:
@@ -134,18 +95,35 @@ def test_ended_jobs_do_not_change(ledger: Ledger, status: str) -> None:
     assert ledger.update_job("ftjob-1", also=said, status="queued") is None
     assert ledger.job("ftjob-1") == ended
     assert ledger.events("ftjob-1") == []
-    assert ledger.open_jobs() == []
 
 
 def test_update_with_conditions(ledger: Ledger) -> None:
-    """A change happens where all columns are as expected, None included."""
+    """A change happens where all columns are as expected: None included, and any of a list."""
     ledger.add_job(job())
-    assert ledger.update_job("ftjob-1", expect={"pid": 1}, pid=2) is None
-    assert ledger.update_job("ftjob-1", expect={"pid": None, "status": "queued"}, pid=2) is None
-    changed = ledger.update_job("ftjob-1", expect={"pid": None}, also=[new_event("ftjob-1", "taken")], pid=2)
+    assert ledger.update_job("ftjob-1", expect={"suffix": "s"}, seed=2) is None
+    assert ledger.update_job("ftjob-1", expect={"suffix": None, "status": ["queued", "paused"]}, seed=2) is None
+    said = [new_event("ftjob-1", "taken")]
+    changed = ledger.update_job(
+        "ftjob-1", expect={"suffix": None, "status": ["queued", "validating_files"]}, also=said, seed=2
+    )
     assert changed is not None
-    assert changed.pid == 2
+    assert changed.seed == 2
     assert [event.message for event in ledger.events("ftjob-1")] == ["taken"]
+
+
+def test_update_of_documents(ledger: Ledger) -> None:
+    """As of jobs: where columns are as expected, with other rows, and with its work at its end."""
+    ledger.add(document("x", status="open"), Work("x", KIND))
+    unlike: Any = {"expect": {"status": ["new", "old"]}, "also": [file("file-1")], "end": True}
+    assert ledger.update_document(KIND, "x", **unlike, model="m") is None
+    assert (ledger.file("file-1"), ledger.work("x") is None) == (None, False)
+    changed = ledger.update_document(
+        KIND, "x", expect={"status": ("open",), "parent": None}, also=[file("file-1")], end=True, status="done",
+        body={"a": [1, None]},
+    )  # fmt: skip
+    assert changed is not None
+    assert (changed.status, changed.body) == ("done", {"a": [1, None]})
+    assert (ledger.file("file-1") is None, ledger.work("x")) == (False, None)
 
 
 def test_transaction_is_whole(ledger: Ledger) -> None:
@@ -160,22 +138,8 @@ def test_transaction_is_whole(ledger: Ledger) -> None:
     assert ledger.events("ftjob-1") == []
 
 
-def test_only_queued_jobs_are_claimed(ledger: Ledger) -> None:
-    """The first claim of a queued job wins."""
-    ledger.add_job(job())
-    assert ledger.claim_job("ftjob-1", pid=1, now=5) is None
-    ledger.update_job("ftjob-1", status="queued")
-    taken = ledger.claim_job("ftjob-1", pid=1, now=5)
-    assert taken is not None
-    assert (taken.status, taken.pid, taken.heartbeat_at, taken.started_at) == ("running", 1, 5, 5)
-    assert ledger.claim_job("ftjob-1", pid=2, now=6) is None
-
-
-TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
-
-
 @given(stored=st.lists(st.dictionaries(TEXTS, TEXTS, max_size=3), min_size=1, max_size=3), asked=st.data())
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@SAME_LEDGER
 def test_metadata_filter(ledger: Ledger, stored: list[dict[str, str]], asked: st.DataObject) -> None:
     """A job is found by any part of its metadata, whatever characters keys and values have, and by nothing else."""
     ids = [new_id("ftjob-") for _ in stored]
@@ -183,8 +147,10 @@ def test_metadata_filter(ledger: Ledger, stored: list[dict[str, str]], asked: st
         ledger.add_job(job(id, metadata=pairs))
     whole = asked.draw(st.sampled_from(stored))
     part = dict(asked.draw(st.lists(st.sampled_from(sorted(whole.items())), max_size=2))) if whole else {}
-    found = {row.id for row in ledger.jobs(metadata=part, limit=10_000)}
-    assert found & set(ids) == {id for id, pairs in zip(ids, stored) if part.items() <= pairs.items()}
+    wanted = {id for id, pairs in zip(ids, stored) if part.items() <= pairs.items()}
+    assert {row.id for row in ledger.jobs(metadata=part, limit=10_000)} & set(ids) == wanted
+    ledger.add(*(document(id, metadata=pairs) for id, pairs in zip(ids, stored)))
+    assert {row.id for row in ledger.documents(KIND, metadata=part, limit=10_000)} & set(ids) == wanted
 
 
 @pytest.mark.parametrize("text", ['"', "a.b", "$.x", "[0]", "\\", "'", "\x1f", "%", "β", " ", "k': '"])
@@ -197,48 +163,44 @@ def test_metadata_with_odd_characters(ledger: Ledger, text: str) -> None:
 
 
 def test_jobs_without_metadata(ledger: Ledger) -> None:
-    """`metadata=null` in a query finds the jobs that have none."""
-    for id, metadata in (("a", None), ("b", {"k": "v"}), ("c", None)):
+    """`metadata=null` in a query finds the jobs that have none, also those that lost theirs."""
+    for id, metadata in (("a", {"k": "v"}), ("b", {"k": "v"}), ("c", None), ("d", {})):
         ledger.add_job(job(id, metadata=metadata))
+    ledger.update_job("a", metadata=None)
     assert [row.id for row in ledger.jobs(without_metadata=True)] == ["c", "a"]
 
 
-def test_open_jobs_oldest_first(ledger: Ledger) -> None:
-    """The order in which waiting jobs are taken."""
-    for id, status in (("a", "queued"), ("b", "succeeded"), ("c", "running"), ("d", "validating_files")):
-        ledger.add_job(job(id, status=status))
-    assert [row.id for row in ledger.open_jobs()] == ["a", "c", "d"]
-
-
-@given(count=st.integers(0, 25), limit=st.integers(1, 30), newest_first=st.booleans(), odd=st.booleans())
-@settings(max_examples=25, deadline=None)
-def test_pages_make_up_the_list(
-    tmp_path_factory: pytest.TempPathFactory, count: int, limit: int, newest_first: bool, odd: bool
-) -> None:
+@given(count=st.integers(0, 12), limit=st.integers(1, 14), newest_first=st.booleans(), odd=st.booleans())
+@SAME_LEDGER
+def test_pages_make_up_the_list(ledger: Ledger, count: int, limit: int, newest_first: bool, odd: bool) -> None:
     """Following `after` until has_more is False gives every row once, in order; also with a filter."""
-    ledger = pages_ledger(tmp_path_factory, count)
-    wanted = [f"file-{i}" for i in range(count) if not odd or i % 2]
-    purpose = "odd" if odd else None
+    kind = f"of {count}"
+    if not ledger.count_documents(kind):
+        statuses = ("even", "odd")
+        ledger.add(*(document(f"id-{i}", kind=kind, status=statuses[i % 2]) for i in range(count)))
+    wanted = [f"id-{i}" for i in range(count) if not odd or i % 2]
     seen: list[str] = []
     while True:
-        page = ledger.files(purpose=purpose, after=seen[-1] if seen else None, limit=limit, newest_first=newest_first)
+        page = ledger.documents(
+            kind, status="odd" if odd else None, after=seen[-1] if seen else None, limit=limit,
+            newest_first=newest_first,
+        )  # fmt: skip
         seen += [row.id for row in page]
         assert page.has_more == (len(seen) < len(wanted))
         if not page.has_more:
             break
         assert len(page) == limit
-    ledger.close()
     assert seen == (wanted[::-1] if newest_first else wanted)
 
 
-def pages_ledger(factory: pytest.TempPathFactory, count: int) -> Ledger:
-    """A ledger of `count` files, every second one of purpose "odd"."""
-    path = factory.getbasetemp() / f"pages-{count}.sqlite"
-    is_new = not path.exists()
-    ledger = Ledger(path)
-    for i in range(count if is_new else 0):
+def test_files_of_one_purpose(ledger: Ledger) -> None:
+    """Page by page, in both directions."""
+    for i in range(5):
         ledger.add_file(file(f"file-{i}", purpose="odd" if i % 2 else "even"))
-    return ledger
+    newest = ledger.files(purpose="even", limit=2)
+    assert ([row.id for row in newest], newest.has_more) == (["file-4", "file-2"], True)
+    oldest = ledger.files(purpose="even", after="file-0", limit=2, newest_first=False)
+    assert ([row.id for row in oldest], oldest.has_more) == (["file-2", "file-4"], False)
 
 
 def test_events_of_one_job(ledger: Ledger) -> None:
@@ -253,9 +215,14 @@ def test_events_of_one_job(ledger: Ledger) -> None:
 
 
 def test_deleted_cursor(ledger: Ledger) -> None:
-    """A cursor that names no row is an error, not an endless list."""
+    """A cursor that names no row of the list is an error, not an endless list."""
+    ledger.add(document("x"), new_event("other", "said"))
     with pytest.raises(UnknownCursor):
         ledger.files(after="file-gone")
+    with pytest.raises(UnknownCursor):
+        ledger.documents("another kind", after="x")
+    with pytest.raises(UnknownCursor):
+        ledger.events("job", after=ledger.events("other")[0].id)
 
 
 def test_order_survives_deletion(ledger: Ledger) -> None:
@@ -285,73 +252,135 @@ def test_threads_share_a_ledger(ledger: Ledger) -> None:
     assert len(ledger.events("j", limit=1000)) == 80
 
 
-def test_exactly_one_process_claims(ledger: Ledger) -> None:
-    """Three processes try to claim the same ten jobs at once: each job goes to one of them."""
-    ids = [f"ftjob-{i}" for i in range(10)]
-    for id in ids:
-        ledger.add_job(job(id, status="queued"))
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [sys.executable, "-c", CLAIMER, str(ledger.path), *ids]
-    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]  # type: ignore[call-overload]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    claimed = {process.pid: process.communicate()[0].split() for process in processes}
-    assert sorted(itertools.chain(*claimed.values())) == ids
-    assert all((ledger.job(id) or job()).pid == pid for pid, taken in claimed.items() for id in taken)
+def test_ending_free_documents(ledger: Ledger) -> None:
+    """A document whose work nobody has ends at once; one that somebody has, or that is not as expected, stays."""
+    ledger.add(document("x", status="open"), Work("x", KIND))
+    lease = ledger.claim("x", "a")
+    assert lease is not None
+    assert ledger.end_free_document(KIND, "x", status="done") is None
+    ledger.release(lease)
+    assert ledger.end_free_document(KIND, "x", expect={"status": "new"}, status="done") is None
+    assert ledger.work("x") is not None
+    ended = ledger.end_free_document(KIND, "x", expect={"status": "open"}, also=[file("file-1")], status="done")
+    assert ended is not None
+    assert (ended.status, ledger.work("x"), ledger.file("file-1") is None) == ("done", None, False)
 
 
-def test_processes_create_the_ledger_at_once(tmp_path: Path) -> None:
-    """Three processes that open a new data folder at the same moment all succeed."""
-    path = tmp_path / "new.sqlite"
-    command = [sys.executable, "-c", OPENER, str(path)]
-    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]  # type: ignore[call-overload]
-    time.sleep(0.3)
-    errors = [process.communicate("\n")[1] for process in processes]
-    assert errors == [""] * 3
-    ledger = Ledger(path)
-    assert len(ledger.events("job")) == 3
+def test_expired(ledger: Ledger) -> None:
+    """What has reached its time, and not what has none."""
+    for id, expires_at in (("a", None), ("b", 5), ("c", 6)):
+        ledger.add(file(id, expires_at=expires_at), document(id, status=id, expires_at=expires_at))
+    assert [row.id for row in ledger.expired_files(5)] == ["b"]
+    assert [row.id for row in ledger.expired_documents(KIND, 6)] == ["b", "c"]
+    assert [row.id for row in ledger.expired_documents(KIND, 6, status="c")] == ["c"]
+
+
+def test_due(ledger: Ledger) -> None:
+    """What waits and whose time has come, of all projects, the earliest first; some parents can be left out."""
+    for id, project, at, status in (
+        ("late", "default", 9, "waiting"), ("b", "default", 6, "waiting"), ("a", "other", 5, "waiting"),
+        ("done", "default", 1, "done"),
+    ):  # fmt: skip
+        ledger.of(project).add(document(id, parent=f"of-{id}", status=status, expires_at=at))
+    due = ledger.due_documents(KIND, 8, status="waiting")
+    assert [(row.id, row.project) for row in due] == [("a", "other"), ("b", "default")]
+    assert [row.id for row in ledger.due_documents(KIND, 8, status="waiting", besides=["of-a"])] == ["b"]
+    assert [row.id for row in ledger.due_documents(KIND, 8, status="waiting", limit=1)] == ["a"]
+
+
+def test_updated_without_children(ledger: Ledger) -> None:
+    """Children go with a change of their parent, of the kinds that are named; nothing goes when nothing changes."""
+    ledger.add(*(document(id, kind="run", parent=parent) for id, parent in (("r1", "x"), ("r2", "y"))))
+    ledger.add(document("x", status="open"), document("note", kind="note", parent="x"))
+    assert ledger.update_document(KIND, "x", expect={"status": "shut"}, drop=["run"], status="done") is None
+    assert len(ledger.documents("run")) == 2
+    assert ledger.update_document(KIND, "x", drop=["run"], status="done") is not None
+    assert [row.id for row in ledger.documents("run")] == ["r2"]
+    assert [row.id for row in ledger.documents("note")] == ["note"]
+
+
+def test_deleted_with_children(ledger: Ledger) -> None:
+    """A document's children go with it, of the kinds that are named; those of others stay."""
+    ledger.add(*(document(id, kind="run", parent=parent) for id, parent in (("r1", "x"), ("r2", "y"))))
+    ledger.add(document("x"), document("y"), document("note", kind="note", parent="x"))
+    assert ledger.delete_document(KIND, "x", children=["run"])
+    assert [row.id for row in ledger.documents("run")] == ["r2"]
+    assert [row.id for row in ledger.documents("note")] == ["note"]
+    assert [row.id for row in ledger.documents(KIND)] == ["y"]
+
+
+def test_deleted_with_its_work(ledger: Ledger) -> None:
+    """Whoever had the work of a deleted document can write nothing more."""
+    ledger.add(document("x"), Work("x", KIND))
+    lease = ledger.claim("x", "a")
+    assert lease is not None
+    assert ledger.delete_document(KIND, "x", end=True)
+    assert ledger.open_work() == []
+    with pytest.raises(LeaseLost):
+        ledger.under(lease).add(file("late"))
+
+
+def test_counts(ledger: Ledger) -> None:
+    """Bytes of a project's files; documents by kind, parent and status; jobs by status."""
+    for id in ("a", "b"):
+        ledger.add(file(id), job(id), document(id, parent=id, status="open"))
+    assert ledger.stored_bytes() == 4
+    assert (ledger.count_documents(KIND), ledger.count_documents(KIND, parent="a", status="open")) == (2, 1)
+    assert ledger.count_jobs() == {"validating_files": 2}
+
+
+@pytest.mark.parametrize("number", [2**31, 2**53, 2**63 - 1])
+def test_large_numbers(ledger: Ledger, number: int) -> None:
+    """Sizes and times are kept with 64 bits."""
+    ledger.add_file(file("x", expires_at=number))
+    assert [row.expires_at for row in ledger.expired_files(number)] == [number]
+
+
+@pytest.mark.parametrize("row", [file("x", expires_at=2**63), file("\ud800")])
+def test_what_no_database_keeps(ledger: Ledger, row: Any) -> None:
+    """A number over 64 bits and half a character are refused as the user's error; nothing is stored."""
+    with pytest.raises(InputError, match="cannot keep this value"):
+        ledger.add(row)
+    assert ledger.files() == []
+
+
+def test_nul_in_text(ledger: Ledger) -> None:
+    """NUL comes back, or is refused as the user's error; it never breaks a list."""
+    for pairs in ({"a\0": "b"}, {"a": "\0"}):
+        with contextlib.suppress(InputError):
+            ledger.add_job(job(new_id("ftjob-"), metadata=pairs))
+        with contextlib.suppress(InputError):
+            assert all(row.metadata == pairs for row in ledger.jobs(metadata=pairs))
+    assert all("\0" in str(row.metadata) or "\\x00" in str(row.metadata) for row in ledger.jobs())
+
+
+@pytest.mark.parametrize("where", ["mysql://host/name", "not a url", "", "sqlite+aiosqlite:///x"])
+def test_other_databases(where: str) -> None:
+    """What is not one of the two is refused, with what is allowed."""
+    with pytest.raises(InputError, match=r"postgresql://… or sqlite:///FILE"):
+        Ledger(where)
+
+
+def test_odd_folder(tmp_path: Path) -> None:
+    """A folder may have any name: it is not taken for parts of a URL."""
+    folder = tmp_path / "a?b=c#d%20e"
+    folder.mkdir()
+    Ledger(folder / "l.sqlite").close()
+    assert (folder / "l.sqlite").is_file()
+
+
+def test_ledger_of_a_home(database: Path | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is that which the environment names, by default a file of the data folder."""
+    if isinstance(database, str):
+        monkeypatch.setenv(DATABASE_VARIABLE, database)
+    home = open_home(tmp_path)
+    ledger = open_ledger(home)
+    ledger.add_file(file("x"))
     ledger.close()
-
-
-def test_acknowledged_commits_survive_kill(tmp_path: Path) -> None:
-    """Killed again and again while writing: every commit that was acknowledged is there."""
-    path = tmp_path / "l.sqlite"
-    acknowledged: set[str] = set()
-    for _ in range(4):
-        writer = subprocess.Popen([sys.executable, "-c", COMMITTER, str(path)], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        first = writer.stdout.readline()
-        time.sleep(0.05)
-        writer.kill()
-        rest, _ = writer.communicate()
-        acknowledged |= {line.decode() for line in (first + rest).splitlines(keepends=False) if line}
-    ledger = Ledger(path)
-    there = {event.message for event in ledger.events("job", limit=100_000)}
-    ledger.close()
-    assert len(acknowledged) >= 4
-    assert acknowledged <= there
-    assert len(there) <= len(acknowledged) + 4
-
-
-def fill(ledger: Ledger) -> None:
-    """Commit 50 kB at a time, more than fits."""
-    for letter in ALPHABET:
-        ledger.add_event("job", letter * 50_000)
-
-
-def test_full_disk(tiny_disk: Path) -> None:
-    """StorageFull in words; what was committed is there, and writing goes on once there is room."""
-    ledger = Ledger(tiny_disk / "l.sqlite")
-    with pytest.raises(StorageFull, match="the disk is full"):
-        fill(ledger)
-    stored = [event.message[0] for event in reversed(ledger.events("job", limit=1000))]
-    assert stored
-    assert stored == list(ALPHABET[: len(stored)])
-    ledger.close()
+    assert (tmp_path / "ledger.sqlite").exists() == isinstance(database, Path)
+    there = Ledger(database)
+    assert there.file("x") is not None
+    there.close()
 
 
 @given(st.sampled_from(["file-", "ftjob-", "ftckpt_"]))

@@ -32,11 +32,11 @@ def ls(
 
 def models(home: Home) -> list[dict[str, Any]]:
     """Every model with what its manifest and report say; nothing is created where there is no ledger yet."""
-    from nanosmith.store.ledger import Ledger
+    from nanosmith.store.ledger import open_ledger
 
-    if not home.ledger.is_file():
+    if not home.has_ledger:
         return []
-    with closing(Ledger(home.ledger)) as ledger:
+    with closing(open_ledger(home)) as ledger:
         rows = ledger.models()
     return [_as_object(home, row) for row in rows]
 

@@ -12,11 +12,15 @@ from typer.core import TyperGroup
 from nanosmith.cli.check import check
 from nanosmith.cli.errors import user_errors
 from nanosmith.cli.eval import eval_
+from nanosmith.cli.import_ import import_
+from nanosmith.cli.keys import keys, projects
 from nanosmith.cli.ls import ls
 from nanosmith.cli.predict import predict
 from nanosmith.cli.serve import serve
 from nanosmith.cli.show import show
 from nanosmith.cli.tune import tune
+from nanosmith.cli.webhooks import webhooks
+from nanosmith.cli.worker import worker
 from nanosmith.version import __version__
 
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
@@ -57,8 +61,13 @@ app.command("tune")(tune)
 app.command("eval")(eval_)
 app.command("predict")(predict)
 app.command("serve")(serve)
+app.command("worker")(worker)
+app.command("import")(import_)
 app.command("ls")(ls)
 app.command("show")(show)
+app.add_typer(keys, name="keys")
+app.add_typer(projects, name="projects")
+app.add_typer(webhooks, name="webhooks")
 
 
 def main() -> None:

@@ -34,11 +34,11 @@ def _model_bundles(home: Home | None) -> dict[str, Path]:
     from nanosmith.store.home import open_home
 
     home = home or open_home()
-    if not home.ledger.is_file():
+    if not home.has_ledger:
         return {}
-    from nanosmith.store.ledger import Ledger
+    from nanosmith.store.ledger import open_ledger
 
-    ledger = Ledger(home.ledger)
+    ledger = open_ledger(home)
     try:
         return {row.name: home.bundles / row.bundle for row in ledger.models()}
     finally:

@@ -6,8 +6,8 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,22 +34,30 @@ def serve(
 ) -> None:
     """Serve the OpenAI API: files, fine-tuning jobs, models, chat completions and decisions.
 
-    With NANOSMITH_API_KEY set, every request must bring it as its bearer key.
+    With NANOSMITH_API_KEY set, or keys made by `nanosmith keys add`, every request must bring one as its bearer key.
     """
     key = os.environ.get(KEY_VARIABLE) or None
-    check_exposure(host, key)
+    check_exposure(host, lambda: key is not None or _has_keys(home))
     with listener(host, port) as sock:
         _run(sock, home, key)
 
 
-def check_exposure(host: str, key: str | None) -> None:
+def check_exposure(host: str, has_key: Callable[[], bool]) -> None:
     """Raises InputError where other machines could reach a server that asks for no key."""
-    if key is None and not _is_loopback(host):
+    if not _is_loopback(host) and not has_key():
         raise InputError(
             "without a key the server listens on this machine alone",
             got=host, allowed="127.0.0.1, ::1 or localhost", param="host",
-            remedy=f"Set {KEY_VARIABLE}, and give the same value to the clients as api_key.",
+            remedy=f"Make a key with `nanosmith keys add NAME`, or set {KEY_VARIABLE}; clients give it as api_key.",
         )  # fmt: skip
+
+
+def _has_keys(folder: Path | None) -> bool:
+    from nanosmith.store.home import open_home
+    from nanosmith.store.ledger import open_ledger
+
+    with closing(open_ledger(open_home(folder))) as ledger:
+        return bool(ledger.keys())
 
 
 @contextmanager
@@ -85,12 +93,13 @@ def _run(sock: socket.socket, folder: Path | None, key: str | None) -> None:
         raise MissingExtra(error.name or "starlette", "serve") from error
     del starlette, uvicorn
     from nanosmith.jobs.supervisor import Supervisor
+    from nanosmith.server import tracing
     from nanosmith.server.app import create_app
     from nanosmith.store.home import open_home
 
     opened: Home = open_home(folder)
     supervisor: Supervisor = Supervisor(opened)
-    server = _server(create_app(opened, supervisor=supervisor, api_key=key))
+    server = make_server(create_app(opened, supervisor=supervisor, api_key=key, spans=tracing.from_environment()))
     host, port = sock.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     typer.echo(f"Nanosmith answers at http://{shown}:{port}/v1 (data folder: {opened.root}). Ctrl-C stops it.")
@@ -101,7 +110,7 @@ def _run(sock: socket.socket, folder: Path | None, key: str | None) -> None:
         supervisor.stop()
 
 
-def _server(app: Starlette) -> uvicorn.Server:
+def make_server(app: Starlette) -> uvicorn.Server:
     """A server that returns on SIGINT and SIGTERM, so that the rest is stopped too and the exit code is 0."""
     import logging
     import signal

@@ -8,6 +8,8 @@
     ├── GateRefused           a finished model did not pass a gate
     ├── MissingExtra          an optional package is not installed; the message holds the pip line
     ├── StorageFull           the disk is full: HTTP 507
+    ├── Unavailable           something that we need is away for a moment: HTTP 503
+    ├── Misconfigured         a setting of this installation cannot work: HTTP 500
     └── Cancelled             somebody asked to stop
 
 A message always says what, where, got versus allowed, and the remedy; `explain` is the one place that formats it.
@@ -85,6 +87,15 @@ class GateRefused(NanosmithError):
 class StorageFull(NanosmithError):
     http_status = 507
     code = "insufficient_storage"
+
+
+class Unavailable(NanosmithError):
+    http_status = 503
+    code = "unavailable"
+
+
+class Misconfigured(NanosmithError):
+    code = "misconfigured"
 
 
 class Cancelled(NanosmithError):

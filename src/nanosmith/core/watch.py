@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from nanosmith.core.errors import Cancelled
@@ -25,8 +25,12 @@ class Watch:
     def metrics(self, step: int, total_steps: int, values: Mapping[str, float]) -> None:
         """Figures of one step: train_loss, train_mean_token_accuracy, valid_loss, valid_mean_token_accuracy."""
 
+    def resumed(self, earlier: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """A fit goes on where an interrupted attempt was; `earlier` are the (step, figures) told of it until then."""
+
     def checkpoint(self, step: int, values: Mapping[str, float], model: str) -> None:
-        """The model of this step was sealed and can be called by the name `model`."""
+        """The model of this step was sealed and can be called by the name `model`. A run that was interrupted and goes
+        on may tell this again."""
 
     def should_stop(self) -> bool:
         """Whether somebody asked to stop; looked at after each step."""

@@ -11,6 +11,11 @@ class Budget:
     def __init__(self, seconds: float | None, reserve_s: float = 0.0) -> None:
         self._ends_s = time.monotonic() + seconds - reserve_s if seconds else None
 
+    def spend(self, seconds: float) -> None:
+        """Take off what earlier attempts at this run have used."""
+        if self._ends_s is not None:
+            self._ends_s -= seconds
+
     def left_s(self) -> float:
         """Seconds left for training, never below 1; infinity without a budget."""
         return float("inf") if self._ends_s is None else max(1.0, self._ends_s - time.monotonic())

@@ -7,7 +7,6 @@ held-out scores.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from nanosmith.data.dataset import Dataset
 from nanosmith.data.splits import Split, folds, split
 from nanosmith.flows.assemble import samples
 from nanosmith.flows.budget import Budget
+from nanosmith.flows.progress import Progress
 from nanosmith.score.calibration import fit_sigmoid_temperature, fit_temperature, fit_thresholds
 from nanosmith.score.metrics import correct
 
@@ -43,10 +43,11 @@ LEAST_TUNING_S = 20.0
 
 class Trial(msgspec.Struct, frozen=True):
     """A recipe fitted on some splits: its scores (N, L) for examples it had not seen, what was wanted of them, and
-    whether each answer was right (N). All trials have their examples in the same order; some have fewer."""
+    whether each answer was right (N). All trials have their examples in the same order; some have fewer. `model` is
+    None where the scores are those of an interrupted attempt."""
 
     recipe: str
-    model: Model
+    model: Model | None
     logits: Floats2d
     wanted: Targets
     right: NDArray[np.bool_]
@@ -81,11 +82,11 @@ class Chooser:
     """Tries recipes on one Dataset. `checkpoint` is called with the number of the fit and the models of its epochs."""
 
     def __init__(
-        self, data: Dataset, base: Base, settings: TuneSettings, budget: Budget, watch: Watch,
+        self, data: Dataset, base: Base, settings: TuneSettings, budget: Budget, progress: Progress, watch: Watch,
         checkpoint: Callable[[int, int, dict[str, float], Model], None] | None = None,
     ) -> None:  # fmt: skip
         self._data, self._base, self._settings, self._budget = data, base, settings, budget
-        self._watch, self._checkpoint = watch, checkpoint
+        self._progress, self._watch, self._checkpoint = progress, watch, checkpoint
         self._splits = _splits(data, settings.seed)
         self._fits = 0
         self._options = {"n_epochs": settings.epochs, "batch_size": settings.batch_size,
@@ -95,13 +96,19 @@ class Chooser:
         """Try `recipes` in order, and finish the best."""
         trials: list[Trial] = []
         for recipe in recipes:
-            if trials and recipe == EXPENSIVE and self._budget.left_s() < LEAST_TUNING_S:
+            if (
+                trials
+                and recipe == EXPENSIVE
+                and self._progress.once("no tuning", self._budget.left_s() < LEAST_TUNING_S)
+            ):
                 self._watch.message(f"{recipe} is left out: {self._budget.left_s():.0f} s are too little", "warn")
                 continue
             trials.append(self._try(recipe))
-            self._watch.message(_said(trials[-1]))
+            if trials[-1].model:
+                self._watch.message(_said(trials[-1]))
         best = pick(trials)
         final = self._finish(best)
+        assert final.model is not None  # only what is fitted again was saved without its model
         if len(trials) > 1:
             self._watch.message(f"Kept: {best.recipe}.")
         tune = self._splits[0].tune
@@ -114,42 +121,67 @@ class Chooser:
     def _try(self, recipe: str) -> Trial:
         splits = self._splits[:EXPENSIVE_FOLDS] if recipe == EXPENSIVE else self._splits
         fits = len(splits) + (len(self._splits) > 1)  # folds are always followed by a fit on all examples
-        began = time.monotonic()
-        rows = []
+        models, rows, seconds = [], [], 0.0
         for number, one in enumerate(splits):
             limit_s = self._budget.left_s() / (fits - number) if recipe == EXPENSIVE else None
-            model = self._fit(recipe, one.train, one.tune, limit_s, last=fits == 1)
             held_out = samples(self._data, one.tune)
-            rows.append((model.logits(held_out.texts), held_out.targets))
+            model, logits, took_s = self._scored(recipe, one.train, one.tune, limit_s, last=fits == 1)
+            models.append(model)
+            rows.append((logits, held_out.targets))
+            seconds += took_s
         logits = np.concatenate([row[0] for row in rows])
         wanted = np.concatenate([row[1] for row in rows])
         right = is_right(self._data.task.kind, logits, wanted)
-        return Trial(recipe, model, logits, wanted, right, len(splits), time.monotonic() - began, self._fits)
+        return Trial(recipe, models[-1], logits, wanted, right, len(splits), seconds, self._fits)
+
+    def _scored(
+        self, recipe: str, train: list[int], tune: list[int], limit_s: float | None, *, last: bool
+    ) -> tuple[Model | None, Floats2d, float]:
+        """A model, its scores of the held-out examples, and the seconds of both; or what is known of them."""
+        if known := self._progress.scores(self._fits + 1):
+            self._fits += 1
+            return None, *known
+        model, began_s = self._fit(recipe, train, tune, limit_s, last=last)
+        logits = model.logits([self._data.texts[i] for i in tune])
+        return model, logits, self._progress.finish(self._fits, logits, began_s)
 
     def _finish(self, trial: Trial) -> Trial:
         """The same recipe on all examples; after a single costly fit only if the budget has the time for another."""
         again_s = trial.seconds / trial.fits * len(self._data) / max(1, len(self._splits[0].train))
         costly = trial.recipe == EXPENSIVE and len(self._splits) == 1
-        if costly and 1.1 * again_s > self._budget.left_s():
+        if costly and self._progress.once("no second fit", 1.1 * again_s > self._budget.left_s()):
             self._watch.message("The held-out tenth stays out of training: the budget has no time for a second fit.")
             return trial
         limit_s = self._budget.left_s() if trial.recipe == EXPENSIVE else None
         self._watch.message(f"{trial.recipe} is fitted again, on all {len(self._data):,} training examples.")
-        model = self._fit(trial.recipe, list(range(len(self._data))), self._splits[0].tune, limit_s, last=True)
+        model, _ = self._fit(trial.recipe, list(range(len(self._data))), self._splits[0].tune, limit_s, last=True)
         return msgspec.structs.replace(trial, model=model, fit=self._fits, whole=True)
 
-    def _fit(self, recipe: str, train: list[int], tune: list[int], limit_s: float | None, *, last: bool) -> Model:
+    def _fit(
+        self, recipe: str, train: list[int], tune: list[int], limit_s: float | None, *, last: bool
+    ) -> tuple[Model, float]:
+        """A model, and when its fit began, in seconds of the run."""
         from nanosmith.recipes.work import Work
 
         self._fits += 1
+        if recipe != SMALLER and self._progress.keeps:
+            self._read_texts()
+        keeper = self._progress.begin(self._fits)
+        began_s = keeper.began_s if keeper else self._progress.spent_s
         work = Work(
             task=self._data.task, train=samples(self._data, train), tune=samples(self._data, tune), base=self._base,
             seed=self._settings.seed, watch=self._watch, limit_s=None if limit_s == float("inf") else limit_s,
             options={name: value for name, value in self._options.items() if value is not None},
-            checkpoint=partial(self._checkpoint, self._fits) if self._checkpoint and last else None,
+            checkpoint=partial(self._checkpoint, self._fits) if self._checkpoint and last else None, keeper=keeper,
         )  # fmt: skip
         model: Model = registry.load("recipes", recipe)(work)
-        return model
+        return model, began_s
+
+    def _read_texts(self) -> None:
+        """The sentence vectors of all texts, from one pass: which texts are read together moves the last bits of a
+        vector, and an attempt that goes on would read other ones together than the attempt before it."""
+        texts = list(dict.fromkeys(self._data.texts))
+        self._base.know(texts, self._progress.array("vectors", lambda: self._base.vectors(texts, self._watch)))
 
 
 def pick(trials: list[Trial]) -> Trial:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,14 +25,16 @@ from nanosmith.flows.assemble import TuneData, open_base, recipes_for, require_t
 from nanosmith.flows.budget import Budget
 from nanosmith.flows.choose import Chooser, Chosen
 from nanosmith.flows.evaluate import made, size_bytes
+from nanosmith.flows.progress import INTERVAL_S, Progress, run_key
 from nanosmith.predict.open import open_predictor
 from nanosmith.score.evaluate import evaluate
 from nanosmith.score.render import as_html
 from nanosmith.score.report import Report
+from nanosmith.store import checkpoints
 from nanosmith.store.atomic import disk_errors, part_prefix
 from nanosmith.store.bundles import Bundle, add_files, require_absent, seal
 from nanosmith.store.home import Home, open_home
-from nanosmith.store.ledger import Ledger
+from nanosmith.store.ledger import Ledger, open_ledger
 from nanosmith.store.records import ModelRow
 from nanosmith.version import __version__
 
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
 RESERVE_S = 15.0  # of a budget: writing, sealing, the report's page
 RESERVE_EXAMPLE_S = 0.01  # of a budget: each example that the gate or the report answers
+DRAFT, ABOUT = "draft", "about.json"  # of a checkpoint that is not sealed yet
 
 
 class Tuned(msgspec.Struct, frozen=True):
@@ -57,14 +62,24 @@ def tune(
     test: Path | Dataset | None = None,
     settings: TuneSettings | None = None,
     home: Home | None = None,
+    ledger: Ledger | None = None,
     out: Path | None = None,
     watch: Watch | None = None,
     keep_checkpoints: int = 0,
+    state: Path | None = None,
+    state_interval_s: float = INTERVAL_S,
 ) -> Tuned:
     """Tune, seal, evaluate and register a model.
 
-    The bundle goes to `out`, else into the home. `keep_checkpoints` is how many of the last epochs' models are kept
-    too. Raises InputError, MissingExtra, NotFound, Damaged, GateRefused, StorageFull, Cancelled; then nothing is left.
+    The bundle goes to `out`, else into the home; it is registered in `ledger`, by default the home's.
+    `keep_checkpoints` is how many of the last epochs' models are kept too.
+
+    In the folder `state`, which is of this run alone, the run keeps how far it is, at most every `state_interval_s`
+    seconds (0: at every step). Called again with the same data and settings after it was killed, it goes on from there,
+    and replaces what it had registered under `settings.name` and its checkpoints' names. The caller removes the folder.
+
+    Raises InputError, MissingExtra, NotFound, Damaged, GateRefused, StorageFull, Cancelled; then nothing is left but
+    `state`, and the checkpoints that `watch` was told of.
     """
     settings, watch, home = settings or TuneSettings(), watch or Watch(), home or open_home()
     require_training()
@@ -74,18 +89,23 @@ def tune(
     began = time.monotonic()
     data = tune_data(train, test, settings, watch)
     budget = Budget(settings.budget_s, RESERVE_S + RESERVE_EXAMPLE_S * (len(data.test) + min(1_000, len(data.train))))
-    with _Workshop(data, settings, home, keep_checkpoints) as shop:
+    with _Workshop(data, settings, home, ledger, keep_checkpoints, state) as shop:
+        progress = shop.open_progress(watch, state_interval_s)
+        earlier_s = progress.spent_s
+        budget.spend(earlier_s)
         keep = shop.keep_draft if keep_checkpoints else None
-        chosen = Chooser(data.train, shop.base, settings, budget, watch, keep).choose(recipes)
+        chosen = Chooser(data.train, shop.base, settings, budget, progress, watch, keep).choose(recipes)
         draft = shop.write(chosen.model, chosen.check)
-        bundle = shop.seal(chosen, draft, shop.name, out, {"seconds": round(time.monotonic() - began, 1)})
+        bundle = shop.seal(chosen, draft, shop.name, out, {"seconds": round(earlier_s + time.monotonic() - began, 1)})
         report = _report(bundle, data, watch)
         page = as_html(report).encode()
         bundle = add_files(bundle, {"report.json": msgspec.json.encode(report), "report.html": page})
         for step, figures, checkpoint in shop.checkpoints_of(chosen.fit):
             name = f"{shop.name}:ckpt-step-{step}"
-            shop.register(name, shop.seal(chosen, checkpoint, name, None, {}))
+            sealed = shop.seal(chosen, checkpoint, name, None, {})
+            shop.register(name, sealed)
             watch.checkpoint(step, figures, name)
+            shop.leave(name, sealed)
         shop.register(shop.name, bundle)
     return Tuned(bundle, report, shop.name, chosen.recipe, chosen.model.trained_tokens)
 
@@ -93,17 +113,25 @@ def tune(
 class _Workshop:
     """The drafts and bundles of one run: all of them are removed when the run does not end well."""
 
-    def __init__(self, data: TuneData, settings: TuneSettings, home: Home, keep_checkpoints: int) -> None:
-        self._data, self._home, self._keep = data.train, home, keep_checkpoints
-        self._ledger = Ledger(home.ledger)
-        self.name = _free_name(settings.name, self._data, self._ledger)
+    def __init__(
+        self, data: TuneData, settings: TuneSettings, home: Home, ledger: Ledger | None, keep_checkpoints: int,
+        state: Path | None,
+    ) -> None:  # fmt: skip
+        self._data, self._home, self._keep, self._state = data.train, home, keep_checkpoints, state
+        self._own_ledger = ledger is None
+        self._ledger = ledger or open_ledger(home)
+        self.name = _free_name(settings.name, self._data, self._ledger, replace=state is not None)
         self.base = open_base(settings.base, home)
-        self._checkpoints: list[tuple[int, int, dict[str, float], tuple[Path, Draft]]] = []
+        self._inputs = {
+            "settings": msgspec.structs.replace(settings, name=None), "recipes": recipes_for(settings),
+            "base": self.base.folder.sha256, "task": data.train.task, "train": data.train.examples,
+            "test": data.test.digest, "keep_checkpoints": keep_checkpoints,
+        }  # fmt: skip
         self._sealed: list[Path] = []
         self._registered: list[str] = []
 
     def __enter__(self) -> _Workshop:
-        self._home.bundles.mkdir(exist_ok=True)
+        self._home.bundles.mkdir(parents=True, exist_ok=True)
         self._drafts = Path(tempfile.mkdtemp(dir=self._home.bundles, prefix=part_prefix()))
         return self
 
@@ -116,7 +144,16 @@ class _Workshop:
                 self._ledger.delete_model(name)
             for path in self._sealed:
                 shutil.rmtree(path, ignore_errors=True)
-        self._ledger.close()
+        if self._own_ledger:
+            self._ledger.close()
+
+    def open_progress(self, watch: Watch, interval_s: float) -> Progress:
+        """How far an interrupted attempt at this run is; nothing is kept where no folder was given for it."""
+        if self._state is None:
+            self._progress = Progress(self._drafts, watch)
+        else:
+            self._progress = Progress(self._state / run_key(self._inputs), watch, interval_s)
+        return self._progress
 
     def write(self, model: Model, check: Any) -> tuple[Path, Draft]:
         """Write a model's files into a new draft folder."""
@@ -126,17 +163,27 @@ class _Workshop:
 
     def keep_draft(self, fit: int, step: int, figures: dict[str, float], model: Model) -> None:
         """Keep a checkpoint; those of an earlier fit go, and the oldest one when there are too many."""
-        kept = [one for one in self._checkpoints if one[0] == fit]
-        kept.append((fit, step, figures, self.write(model, samples(self._data, []))))
-        kept = kept[-self._keep :]
-        for one in self._checkpoints:
-            if one not in kept:
-                shutil.rmtree(one[3][0])
-        self._checkpoints = kept
+        told = {name: value for name, value in figures.items() if math.isfinite(value)}
 
-    def checkpoints_of(self, fit: int) -> list[tuple[int, dict[str, float], tuple[Path, Draft]]]:
-        """Step, figures and draft of the checkpoints of the fit whose model was kept; others are dropped."""
-        return [one[1:] for one in self._checkpoints if one[0] == fit]
+        def write(folder: Path) -> None:
+            (folder / DRAFT).mkdir()
+            draft = model.write(folder / DRAFT, samples(self._data, []))
+            (folder / ABOUT).write_bytes(msgspec.json.encode({"figures": told, "draft": draft}))
+
+        checkpoints.save(self._progress.models(fit), step, write, keep=self._keep)
+        for earlier in range(1, fit):
+            shutil.rmtree(self._progress.models(earlier), ignore_errors=True)
+
+    def checkpoints_of(self, fit: int) -> Iterator[tuple[int, dict[str, float], tuple[Path, Draft]]]:
+        """Step, figures and a copy of the draft of each checkpoint of the fit whose model was kept."""
+        from nanosmith.recipes.work import Draft
+
+        for saved in checkpoints.all_right(self._progress.models(fit)):
+            about = msgspec.json.decode((saved.path / ABOUT).read_bytes())
+            copy = Path(tempfile.mkdtemp(dir=self._drafts))
+            with disk_errors(copy):
+                shutil.copytree(saved.path / DRAFT, copy, dirs_exist_ok=True)
+            yield saved.step, about["figures"], (copy, msgspec.convert(about["draft"], Draft))
 
     def seal(
         self, chosen: Chosen, written: tuple[Path, Draft], name: str, out: Path | None, notes: dict[str, Any]
@@ -160,8 +207,26 @@ class _Workshop:
         inside = path.is_relative_to(self._home.bundles)
         place = path.relative_to(self._home.bundles) if inside else path
         manifest = bundle.manifest
-        self._ledger.add_model(ModelRow(name, manifest.created_at, str(place), bundle.digest, manifest.base.name))
-        self._registered.append(name)
+        row = ModelRow(name, manifest.created_at, str(place), bundle.digest, manifest.base.name)
+        earlier = self._ledger.model(name) if self._state is not None else None
+        if earlier is None:
+            self._ledger.add_model(row)
+            self._registered.append(name)
+        else:
+            self._replace(earlier, row, bundle)
+
+    def _replace(self, earlier: ModelRow, row: ModelRow, bundle: Bundle) -> None:
+        """A model that an interrupted attempt registered, and maybe announced: the name can be called all the time."""
+        values = {"created_at": row.created_at, "bundle": row.bundle, "digest": row.digest, "base": row.base}
+        self._ledger.update_model(row.name, **values)
+        self._sealed.remove(bundle.path)
+        if (folder := self._home.bundles / earlier.bundle).parent == self._home.bundles:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def leave(self, name: str, bundle: Bundle) -> None:
+        """A checkpoint was announced: it stays, whatever becomes of the run."""
+        self._registered = [other for other in self._registered if other != name]
+        self._sealed = [path for path in self._sealed if path != bundle.path]
 
 
 def _report(bundle: Bundle, data: TuneData, watch: Watch) -> Report:
@@ -180,11 +245,11 @@ def _report(bundle: Bundle, data: TuneData, watch: Watch) -> Report:
     return report
 
 
-def _free_name(wanted: str | None, data: Dataset, ledger: Ledger) -> str:
-    """`wanted`, which must be free, or the file's name with a number when it is taken."""
+def _free_name(wanted: str | None, data: Dataset, ledger: Ledger, *, replace: bool) -> str:
+    """`wanted`, which must be free unless it may be replaced, or the file's name with a number when it is taken."""
     taken = {row.name for row in ledger.models()}
     if wanted is not None:
-        if wanted in taken:
+        if wanted in taken and not replace:
             raise InputError("a model of this name exists already", got=repr(wanted),
                              remedy="Choose another with --name, or delete the old one.", param="name")  # fmt: skip
         return wanted

@@ -1,50 +1,54 @@
-"""How a job that does not succeed comes to its end, or back into the queue."""
+"""How a fine-tuning job that does not succeed comes to its end, or back into the queue."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from nanosmith.jobs import messages
-from nanosmith.jobs.leftovers import remove_final
+from nanosmith.jobs.leftovers import forget, remove_final
+from nanosmith.jobs.webhooks import announce
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger, new_event
-from nanosmith.store.records import ENDED, JobRow
+from nanosmith.store.records import Stop
+
+WAITING: dict[str, Any] = {"started_at": None, "estimated_finish": None}
 
 
-def end_waiting(ledger: Ledger, job_id: str) -> JobRow | None:
-    """Cancel a job that no process has taken, or give None."""
-    said = [new_event(job_id, messages.CANCELLED)]
-    end = {"status": "cancelled", "cancel_requested": True, "finished_at": int(time.time())}
-    return ledger.update_job(job_id, expect={"pid": None}, also=said, **end)
+class JobEndings:
+    """See nanosmith.jobs.attempt.Endings."""
 
-
-def release(ledger: Ledger, home: Home, job: JobRow) -> None:
-    """The process of `job` (as it was when that process took it) works on it no more: it is cancelled where that was
-    asked for, else it waits again. Nothing happens when another process has it by now."""
-    now = ledger.job(job.id)
-    if now is None or now.pid != job.pid or now.status in ENDED:
-        return
-    if now.cancel_requested:
+    def stop(self, ledger: Ledger, home: Home, id: str, how: Stop) -> None:
+        job = ledger.job(id)
+        if job is None:
+            return
+        if how == "pause":
+            said = [new_event(id, messages.PAUSED)]
+            ledger.update_job(id, also=said, end=True, status="paused", estimated_finish=None)
+            return
         remove_final(ledger, home, job)
-        said = [new_event(job.id, messages.CANCELLED)]
-        ledger.update_job(job.id, expect={"pid": job.pid}, also=said, status="cancelled", pid=None, **_ended())
-        return
-    said = [new_event(job.id, messages.INTERRUPTED, level="warn")]
-    waiting = "validating_files" if now.status == "validating_files" else "queued"
-    again = {"status": waiting, "pid": None, "heartbeat_at": None, "started_at": None, "estimated_finish": None}
-    ledger.update_job(job.id, expect={"pid": job.pid}, also=said, **again)
+        said = [new_event(id, messages.CANCELLED)]
+        told = announce(ledger, "fine_tuning.job.cancelled", id)
+        ledger.update_job(id, also=[*said, *told], end=True, status="cancelled", **ended())
+        forget(home, id)
+
+    def put_back(self, ledger: Ledger, home: Home, id: str) -> None:
+        job = ledger.job(id)
+        if job is not None and job.status == "running":
+            said = [new_event(id, messages.INTERRUPTED, level="warn")]
+            ledger.update_job(id, also=said, status="queued", **WAITING)
+
+    def fail(self, ledger: Ledger, home: Home, id: str, *, code: str, message: str, param: str | None = None) -> None:
+        job = ledger.job(id)
+        if job is None:
+            return
+        remove_final(ledger, home, job)
+        said = [new_event(id, messages.failed(message), level="error")]
+        told = announce(ledger, "fine_tuning.job.failed", id)
+        error = {"code": code, "message": message, "param": param}
+        ledger.update_job(id, also=[*said, *told], end=True, status="failed", error=error, **ended())
+        forget(home, id)
 
 
-def fail(ledger: Ledger, home: Home, job: JobRow, *, code: str, message: str, param: str | None = None) -> None:
-    """End a job with an error, if it is still this process's."""
-    now = ledger.job(job.id)
-    if now is None or now.pid != job.pid or now.status in ENDED:
-        return
-    remove_final(ledger, home, job)
-    said = [new_event(job.id, messages.failed(message), level="error")]
-    error = {"code": code, "message": message, "param": param}
-    ledger.update_job(job.id, expect={"pid": job.pid}, also=said, status="failed", pid=None, error=error, **_ended())
-
-
-def _ended() -> dict[str, int | None]:
+def ended() -> dict[str, Any]:
     return {"finished_at": int(time.time()), "estimated_finish": None}

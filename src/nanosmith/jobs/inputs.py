@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanosmith.core.errors import InputError
-from nanosmith.store.blobs import BlobFolder
+from nanosmith.store.blobs import open_blobs
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import JobRow
@@ -37,7 +37,7 @@ def _blob(ledger: Ledger, home: Home, file_id: str, param: str) -> Path:
     row = ledger.file(file_id)
     if row is None:
         raise InputError("the file was deleted", got=repr(file_id), code=f"invalid_{param}", param=param)
-    return BlobFolder(home.blobs).path(row.sha256)
+    return open_blobs(home).path(row.sha256)
 
 
 def _load(path: Path, param: str, task: Task | None) -> Dataset:

@@ -9,6 +9,8 @@ STARTED = "Fine-tuning job started"
 COMPLETED = "The job has successfully completed"
 INTERRUPTED = "Job was interrupted and starts again"
 CANCELLED = "The job was cancelled"
+PAUSED = "The job was paused"
+RESUMED = "The job was resumed"
 
 
 def created(job_id: str) -> str:
@@ -21,6 +23,10 @@ def validating(file_id: str, kind: str = "training") -> str:
 
 def mapped(model: str, vendor: str, size: str, base: str) -> str:
     return f"{model} is a model of {vendor}; here it stands for a local model of size {size} (base {base})"
+
+
+def imported(job_id: str) -> str:
+    return f"Imported from the job {job_id} of another service"
 
 
 def step(number: int, total: int, values: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""A thread that shows that a job's process is alive, and learns whether it should stop."""
+"""A thread that renews the lease of a work beside the work itself, and learns whether it should stop."""
 
 from __future__ import annotations
 
@@ -11,37 +11,36 @@ import time
 import sqlalchemy as sa
 
 from nanosmith.core.errors import NanosmithError
-from nanosmith.store.ledger import Ledger
-from nanosmith.store.records import ENDED
+from nanosmith.store.ledger import LEASE_S, LeaseLost, Ledger
+from nanosmith.store.records import Lease, Stop
 
 LOOK_S = 0.4
-BEAT_S = 1.0
-STALE_S = 15.0
-"""A job whose last heartbeat is older has lost its process."""
+RENEW_S = LEASE_S / 5
 
 
 class Pulse:
-    """Writes `heartbeat_at` every BEAT_S and reads the row every LOOK_S, beside the work.
+    """Looks at the work every LOOK_S, and renews its lease every RENEW_S.
 
     With `parent`, the process gets SIGTERM as soon as that process is no longer its parent: no work goes on for a
-    server that is gone.
+    worker that is gone.
     """
 
-    def __init__(self, ledger: Ledger, job_id: str, *, parent: int | None = None) -> None:
+    def __init__(self, ledger: Ledger, lease: Lease, *, parent: int | None = None) -> None:
+        self.stop: Stop | None = None
+        self.lost = False
         self._ledger = ledger
-        self._job_id = job_id
+        self._lease = lease
         self._parent = parent
-        self._pid = os.getpid()
-        self._stop = threading.Event()
         self._end = threading.Event()
-        self._beaten_s = time.monotonic()
+        self._renewed_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def should_stop(self) -> bool:
-        """Whether the job was cancelled, or is not this process's any more."""
-        return self._stop.is_set()
+        """Whether the work is to be cancelled or paused, or is not this process's any more."""
+        return self.lost or self.stop is not None
 
     def __enter__(self) -> Pulse:
+        self._look()  # what was asked for before the claim
         self._thread.start()
         return self
 
@@ -52,15 +51,23 @@ class Pulse:
     def _run(self) -> None:
         while not self._end.wait(LOOK_S):
             if self._parent not in (None, os.getppid()):
-                os.kill(self._pid, signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGTERM)
                 return
-            with contextlib.suppress(NanosmithError, sa.exc.SQLAlchemyError):  # a full disk must not stop the pulse
-                self._look()
+            try:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):
+                    self._look()
+            except LeaseLost:
+                self.lost = True
+                return
+            except NanosmithError:  # a full disk, or a database that is away, must not stop the pulse
+                continue
 
     def _look(self) -> None:
-        job = self._ledger.job(self._job_id)
-        if job is None or job.cancel_requested or job.pid != self._pid or job.status in ENDED:
-            self._stop.set()
-        if time.monotonic() - self._beaten_s >= BEAT_S - LOOK_S / 2:
-            self._ledger.update_job(self._job_id, expect={"pid": self._pid}, heartbeat_at=int(time.time()))
-            self._beaten_s = time.monotonic()
+        if time.monotonic() - self._renewed_s >= RENEW_S:
+            self.stop = self._ledger.renew(self._lease)
+            self._renewed_s = time.monotonic()
+            return
+        work = self._ledger.work(self._lease.id)
+        if work is None or work.token != self._lease.token:
+            raise LeaseLost("the work was taken over", where=self._lease.id)
+        self.stop = work.stop

@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nanosmith.jobs.names import result_file_id
-from nanosmith.store.blobs import BlobFolder
+from nanosmith.store.blobs import open_blobs
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
+from nanosmith.store.naming import name_blob
 from nanosmith.store.records import FileRow, JobRow
 
 PURPOSE = "fine-tune-results"
@@ -27,7 +28,8 @@ def as_csv(steps: Sequence[tuple[int, Mapping[str, float]]]) -> bytes:
 
 def store_results(ledger: Ledger, home: Home, job: JobRow, steps: Sequence[tuple[int, Mapping[str, float]]]) -> str:
     """Keep the figures as an uploaded file; returns its id."""
-    blob = BlobFolder(home.blobs).put([as_csv(steps)])
+    blobs = open_blobs(home)
+    blob = blobs.put([as_csv(steps)])
     row = FileRow(result_file_id(job), int(time.time()), blob.bytes, FILE_NAME, PURPOSE, blob.sha256)
-    ledger.add_file(row)
+    name_blob(ledger, blobs, blob, lambda: ledger.add_file(row))
     return row.id

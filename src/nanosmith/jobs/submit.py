@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,22 +15,25 @@ from nanosmith.jobs.names import model_name
 from nanosmith.jobs.request import MAX_SEED, CreateJob, read_request, slug, tune_settings
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger, new_event, new_id
-from nanosmith.store.records import EventRow, JobRow
+from nanosmith.store.records import EventRow, FileRow, JobRow
 
 PURPOSE = "fine-tune"
 
 
-def submit(ledger: Ledger, home: Home, request: CreateJob | Mapping[str, Any]) -> JobRow:
-    """Store a new job in state `validating_files`. Raises InputError, with the field as its param; then nothing is
-    stored."""
+def submit(
+    ledger: Ledger, home: Home, request: CreateJob | Mapping[str, Any], *,
+    id: str | None = None, also: Sequence[msgspec.Struct] = (),
+) -> JobRow:  # fmt: skip
+    """Store a new job in state `validating_files`, with the rows in `also`. Raises InputError, with the field as its
+    param; then nothing is stored."""
     received = msgspec.to_builtins(request) if isinstance(request, CreateJob) else dict(request)
     checked = read_request(received)
     local = models.resolve(checked.model)
-    _check_file(ledger, checked.training_file, "training_file")
+    check_file(ledger, checked.training_file, "training_file")
     if checked.validation_file is not None:
-        _check_file(ledger, checked.validation_file, "validation_file")
+        check_file(ledger, checked.validation_file, "validation_file")
     job = JobRow(
-        id=new_id("ftjob-"),
+        id=id or new_id("ftjob-"),
         created_at=int(time.time()),
         model=checked.model,
         training_file=checked.training_file,
@@ -42,19 +45,21 @@ def submit(ledger: Ledger, home: Home, request: CreateJob | Mapping[str, Any]) -
         metadata=checked.metadata,
     )
     tune_settings(checked, local, seed=job.seed, name=model_name(job))  # refuses what the flow could not do
-    ledger.add_job(job, also=_first_events(job, local))
+    ledger.add_job(job, also=[*_first_events(job, local), *also])
     return job
 
 
-def _check_file(ledger: Ledger, id: str, param: str) -> None:
+def check_file(ledger: Ledger, id: str, param: str, purpose: str = PURPOSE) -> FileRow:
+    """The file of a request. Raises InputError when there is none, or one with another purpose."""
     file = ledger.file(id)
     if file is None:
         raise InputError("no file with this id", where=param, got=repr(id), param=param, code="invalid_file")
-    if file.purpose != PURPOSE:
+    if file.purpose != purpose:
         raise InputError(
-            "the file has another purpose", where=param, got=repr(file.purpose), allowed=repr(PURPOSE),
-            remedy=f'Upload it with purpose="{PURPOSE}".', param=param, code="invalid_file",
+            "the file has another purpose", where=param, got=repr(file.purpose), allowed=repr(purpose),
+            remedy=f'Upload it with purpose="{purpose}".', param=param, code="invalid_file",
         )  # fmt: skip
+    return file
 
 
 def _first_events(job: JobRow, local: models.LocalModel) -> list[EventRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nanosmith.core.watch import Level, Watch
@@ -14,6 +14,7 @@ from nanosmith.store.records import CheckpointRow, JobRow
 
 HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
 EVENTS_PER_RUN = 100
+MOST = 1000  # checkpoints of one job
 
 
 class LedgerWatch(Watch):
@@ -26,7 +27,7 @@ class LedgerWatch(Watch):
         self._job = job
         self._stop = should_stop
         self.hyperparameters = dict(job.hyperparameters)
-        self._began_s = 0.0
+        self._first_step, self._began_s = 0, 0.0
 
     def should_stop(self) -> bool:
         return self._stop()
@@ -42,12 +43,9 @@ class LedgerWatch(Watch):
     def metrics(self, step: int, total_steps: int, values: Mapping[str, float]) -> None:
         if not self.steps or step < self.steps[-1][0]:  # the first step of a run; the last run's figures are kept
             self.steps.clear()
-            self._began_s = time.time()
+            self._begin(step)
         kept = _finite(values)
-        if self.steps and self.steps[-1][0] == step:  # figures on held-out data follow those of the same step
-            self.steps[-1][1].update(kept)
-        else:
-            self.steps.append((step, kept))
+        self._keep(step, kept)
         if step % max(1, total_steps // EVENTS_PER_RUN) == 0 or step == total_steps or "valid_loss" in kept:
             self._update(
                 messages.step(step, total_steps, kept),
@@ -56,16 +54,34 @@ class LedgerWatch(Watch):
                 estimated_finish=self._estimate(step, total_steps),
             )
 
+    def resumed(self, earlier: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        self.steps.clear()
+        for step, values in earlier:
+            self._keep(step, _finite(values))
+        self._begin(self.steps[-1][0] if self.steps else 0)
+
     def checkpoint(self, step: int, values: Mapping[str, float], model: str) -> None:
+        self._ledger.update_model(model, job_id=self._job.id)
+        if any(known.step_number == step for known in self._ledger.checkpoints(self._job.id, limit=MOST)):
+            return  # an earlier attempt announced it
         figures = {"step": float(step), **_finite(values)}
         row = CheckpointRow(new_id("ftckpt_"), self._job.id, int(time.time()), step, model, figures)
-        self._ledger.update_model(model, job_id=self._job.id)
-        self._ledger.add_checkpoint(row)
-        self.message(messages.checkpoint(step))
+        self._ledger.add(row, new_event(self._job.id, messages.checkpoint(step)))
+
+    def _keep(self, step: int, values: dict[str, float]) -> None:
+        """Figures on held-out data follow those of the same step."""
+        if self.steps and self.steps[-1][0] == step:
+            self.steps[-1][1].update(values)
+        else:
+            self.steps.append((step, values))
+
+    def _begin(self, step: int) -> None:
+        """The pace is that of this attempt."""
+        self._first_step, self._began_s = step, time.time()
 
     def _estimate(self, step: int, total_steps: int) -> int | None:
         """When the last step ends, at the pace of this run so far; None until there is a pace."""
-        done = step - self.steps[0][0]
+        done = step - self._first_step
         if not done:
             return None
         now = time.time()
@@ -73,7 +89,7 @@ class LedgerWatch(Watch):
 
     def _update(self, text: str, *, type: Any = "message", data: dict[str, Any], **values: Any) -> None:
         said = new_event(self._job.id, text, type=type, data=data)
-        self._ledger.update_job(self._job.id, expect={"pid": self._job.pid}, also=[said], **values)
+        self._ledger.update_job(self._job.id, also=[said], **values)
 
 
 def known_hyperparameters(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A job's process as its supervisor sees it."""
+"""The process of a work as its supervisor sees it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import time
 from typing import IO
 
 from nanosmith.jobs.leftovers import log_file
-from nanosmith.jobs.pulse import STALE_S
-from nanosmith.store.atomic import process_exists
 from nanosmith.store.home import Home
-from nanosmith.store.records import JobRow
+from nanosmith.store.records import Work
 
 REACT_S = 0.7
-"""How long a cancelled job may take to stop by itself; then it gets SIGTERM, and KILL_S later SIGKILL."""
+"""How long a work that is to stop may take to do so by itself, unless its kind says more; then it gets SIGTERM, and
+KILL_S later SIGKILL."""
 KILL_S = 0.4
 
 
 class Worker:
-    """The process of one job, in a session of its own, so that Ctrl-C in the server's terminal does not reach it."""
+    """A process in a session of its own, so that Ctrl-C in the server's terminal does not reach it."""
 
-    def __init__(self, home: Home, job_id: str, *, only_validate: bool, tune: str | None) -> None:
-        self.job_id = job_id
-        self.only_validate = only_validate
+    def __init__(self, home: Home, work: Work, lane: str, options: list[str], *, react_s: float = REACT_S) -> None:
+        self.id = work.id
+        self.lane = lane
+        self.home = home.of(work.project)
+        self._react_s = react_s
         self._hurried_s: float | None = None
-        command = [sys.executable, "-m", "nanosmith.jobs.run", job_id]
-        command += ["--home", str(home.root), "--parent", str(os.getpid())]
-        command += ["--only-validate"] * only_validate + (["--tune", tune] if tune else [])
-        with _open_log(home, job_id) as log:
+        command = [sys.executable, "-m", "nanosmith.jobs.run", work.id]
+        command += ["--home", str(home.root), "--parent", str(os.getpid()), *options]
+        with _open_log(self.home, work.id) as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -56,12 +56,12 @@ class Worker:
         return self._process.returncode != 0
 
     def hurry(self) -> None:
-        """To be called again and again once the job was cancelled: first patience, then SIGTERM, then SIGKILL."""
+        """To be called again and again once the work is to stop: first patience, then SIGTERM, then SIGKILL."""
         now = time.monotonic()
         self._hurried_s = self._hurried_s or now
-        if now - self._hurried_s > REACT_S + KILL_S:
+        if now - self._hurried_s > self._react_s + KILL_S:
             self.kill()
-        elif now - self._hurried_s > REACT_S:
+        elif now - self._hurried_s > self._react_s:
             self._process.terminate()
 
     def end(self, patience_s: float) -> None:
@@ -81,17 +81,9 @@ class Worker:
             self._process.kill()
 
 
-def is_alive(job: JobRow) -> bool:
-    """Whether the process that has `job` still works on it: it exists and gave a sign lately. Its number alone proves
-    little, as numbers are used again."""
-    if job.pid is None or abs(time.time() - (job.heartbeat_at or 0)) > STALE_S:
-        return False
-    return process_exists(job.pid)
-
-
-def _open_log(home: Home, job_id: str) -> IO[bytes]:
-    """Where the process prints to; nowhere when the disk is full, as the job itself will say that better."""
-    path = log_file(home, job_id)
+def _open_log(home: Home, id: str) -> IO[bytes]:
+    """Where the process prints to; nowhere when the disk is full, as the work itself will say that better."""
+    path = log_file(home, id)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("ab")

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime
 
-from nanosmith.predict.local import Floats1d, LocalPredictor
+from nanosmith.predict.embed import Floats1d, no_embeddings
+from nanosmith.predict.local import LocalPredictor
 from nanosmith.store.bundles import Bundle
 
 GRAPH_FILE = "model.onnx"
-INPUT, OUTPUT = "input_ids", "logits"
+INPUT, OUTPUT, EMBEDDING = "input_ids", "logits", "embedding"
 
 
 def open_session(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -25,12 +26,22 @@ def open_session(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
 
 
 class EncoderPredictor(LocalPredictor):
-    """The graph takes `input_ids` int64 (1, T), without padding, and gives `logits` float32 (1, L)."""
+    """The graph takes `input_ids` int64 (1, T), without padding, and gives `logits` float32 (1, L) and `embedding`
+    float32 (1, D) of length 1. Bundles of 0.1.0 have no `embedding`; a bundle that only embeds has no `logits`."""
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         super().__init__(bundle, threads=threads)
         self._session = open_session(str(bundle.file(GRAPH_FILE)), threads)
+        self.width = next((out.shape[1] for out in self._session.get_outputs() if out.name == EMBEDDING), 0)
 
     def logits(self, ids: Sequence[int]) -> Floats1d:
-        scores: Floats1d = self._session.run([OUTPUT], {INPUT: np.asarray([ids], dtype=np.int64)})[0][0]
-        return scores
+        return self._run(OUTPUT, ids)
+
+    def vector(self, ids: Sequence[int]) -> Floats1d:
+        if not self.width:
+            raise no_embeddings(self.name)
+        return self._run(EMBEDDING, ids)
+
+    def _run(self, output: str, ids: Sequence[int]) -> Floats1d:
+        found: Floats1d = self._session.run([output], {INPUT: np.asarray([ids], dtype=np.int64)})[0][0]
+        return found

@@ -9,20 +9,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from nanosmith.core.errors import InputError
 from nanosmith.core.example import Input
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task, Value
+from nanosmith.predict.embed import Embeddings, Floats1d, embed, no_embeddings
 from nanosmith.store.bundles import Bundle
 
 TOKENIZER_FILE = "tokenizer.json"
 CHARS_PER_TOKEN = 24
 """Characters kept per token that can be read: far above any real text, so a huge input costs no tokenizer time."""
-
-Floats1d = NDArray[np.float32]
 
 
 class LocalPredictor(ABC):
@@ -30,6 +28,10 @@ class LocalPredictor(ABC):
     depend on padding or on its neighbours in a batch."""
 
     special_tokens = True
+    is_quick = False
+    """Whether an answer takes microseconds, also for the longest input: an event loop may then wait for it."""
+    width = 0
+    """Of its embeddings; 0 where a bundle has none."""
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         manifest = bundle.manifest
@@ -48,11 +50,20 @@ class LocalPredictor(ABC):
     def logits(self, ids: Sequence[int]) -> Floats1d:
         """Scores (L) of one input's token ids (T), before calibration."""
 
+    def vector(self, ids: Sequence[int]) -> Floats1d:
+        """The embedding (`width`) of one input's token ids (T). Raises InputError where there is none."""
+        raise no_embeddings(self.name)
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        return embed(self, texts)
+
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         return list(self.stream(inputs))
 
     def stream(self, inputs: Sequence[Input]) -> Iterator[Prediction]:
-        """The same as `predict`, one at a time, for progress bars."""
+        """The same as `predict`, one at a time, for progress bars. Raises InputError when there are no labels."""
+        if not self._labels:
+            raise InputError("this bundle embeds texts and has no labels to answer with", got=repr(self.name))
         return map(self._predict_one, inputs)
 
     def token_ids(self, text: str) -> tuple[list[int], int]:

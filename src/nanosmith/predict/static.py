@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from nanosmith.predict.local import Floats1d, LocalPredictor
+from nanosmith.predict.embed import Floats1d, unit
+from nanosmith.predict.local import LocalPredictor
 from nanosmith.store.bundles import Bundle
 
 WEIGHTS_FILE = "static.safetensors"
@@ -19,24 +20,36 @@ class StaticPredictor(LocalPredictor):
     """Tensors: `embeddings` int8 (V, D) with one `scales` float32 (V) per token, `weight` float32 (D, L), `bias` (L).
 
     V vocabulary, D width, L labels. The sum of the scaled rows is divided by its length, so that only its direction
-    counts (cosine geometry).
+    counts (cosine geometry); that direction is also the embedding. A bundle that only embeds has no `weight` and
+    `bias`.
     """
 
     special_tokens = False
+    is_quick = True
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         super().__init__(bundle, threads=threads)
         self._tensors = load_file(bundle.file(WEIGHTS_FILE))
+        self.width = self._tensors["embeddings"].shape[1]
 
     def logits(self, ids: Sequence[int]) -> Floats1d:
         return score(self._tensors, ids)
+
+    def vector(self, ids: Sequence[int]) -> Floats1d:
+        return unit(total_of(self._tensors, ids)) if ids else np.zeros(self.width, dtype=np.float32)
 
 
 def score(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:
     """Scores (L) of token ids (T)."""
     if not ids:
         return tensors["bias"]
-    index = np.asarray(ids)
-    total = tensors["scales"][index] @ tensors["embeddings"][index].astype(np.float32)  # (T) @ (T, D) -> (D)
+    total = total_of(tensors, ids)
     scores: Floats1d = (total / (np.sqrt(total @ total) + 1e-6)) @ tensors["weight"] + tensors["bias"]
     return scores
+
+
+def total_of(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:
+    """The sum (D) of the vectors of token ids (T), T > 0."""
+    index = np.asarray(ids)
+    total: Floats1d = tensors["scales"][index] @ tensors["embeddings"][index].astype(np.float32)  # (T) @ (T, D) -> (D)
+    return total

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from nanosmith.core.watch import Watch
 from nanosmith.predict.local import TOKENIZER_FILE
 from nanosmith.predict.static import WEIGHTS_FILE, score
 from nanosmith.recipes.parts.base import Base
@@ -37,7 +38,7 @@ def fit(work: Work) -> StaticModel:
     """Train embeddings and head. Deterministic by seed."""
     torch.manual_seed(work.seed)
     random = np.random.default_rng(work.seed)
-    start = _start_vectors(work)  # (V, D)
+    start = start_vectors(work.base, work.watch)  # (V, D)
     ids = token_ids(work.base, work.train.texts)
     flat = np.array([token for row in ids for token in row], dtype=np.int64)
     seen, rows = np.unique(flat, return_inverse=True)
@@ -73,7 +74,7 @@ class StaticModel:
         return np.stack([score(self._tensors, row) for row in token_ids(self._base, texts)])
 
     def write(self, folder: Path, check: Samples) -> Draft:
-        save_file(self._tensors, folder / WEIGHTS_FILE)
+        (folder / WEIGHTS_FILE).write_bytes(save(self._tensors))  # save_file tells a full disk as no OSError
         plain_tokenizer(self._base).save(str(folder / TOKENIZER_FILE), pretty=False)
         return Draft("static/1", self._base.max_tokens, self._settings, {})
 
@@ -83,10 +84,10 @@ def token_ids(base: Base, texts: Sequence[str]) -> list[list[int]]:
     return [encoded.ids for encoded in base.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
-def _start_vectors(work: Work) -> NDArray[np.float32]:
+def start_vectors(base: Base, watch: Watch | None = None) -> NDArray[np.float32]:
     """Token vectors (V, D): PCA of the base's, scaled by log(1 + rank), since a WordPiece vocabulary is ordered by
     frequency (Zipf) and frequent tokens say little."""
-    vectors = torch.from_numpy(work.base.token_vectors(work.watch))
+    vectors = torch.from_numpy(base.token_vectors(watch))
     centred = vectors - vectors.mean(0)
     _, directions = torch.linalg.eigh(centred.T @ centred)
     reduced = centred @ directions[:, -WIDTH:].flip(1)

@@ -6,6 +6,7 @@ first steps do not distort the encoder. On 10,000 examples this is worth about o
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ import torch
 from nanosmith.recipes.parts.batches import shuffled
 from nanosmith.recipes.parts.encoder_model import EncoderModel
 from nanosmith.recipes.parts.head import LABEL_SMOOTHING, correct, fit_head, loss_of
-from nanosmith.recipes.work import Samples, Work
+from nanosmith.recipes.parts.training_state import arrays_of, put_back
+from nanosmith.recipes.work import FitState, Samples, Work
 
 LEARNING_RATE = 2e-4  # of the top layer, at multiplier 1
 HEAD_LEARNING_RATE = 1e-3
@@ -37,15 +39,15 @@ def fit(work: Work) -> EncoderModel:
     torch.manual_seed(work.seed)
     settings = resolve(len(work.train), work.options)
     work.watch.resolved(settings)
-    targets, weights = torch.from_numpy(work.train.targets), torch.from_numpy(work.train.weights)
-    vectors = torch.from_numpy(work.base.vectors(work.train.texts, work.watch))
-    head = fit_head(work.task, vectors, targets, weights, watch=work.watch)
-    encoder = work.base.new_encoder()
-    run = _Run(work, encoder, head, settings, began_s)
-    for epoch in range(settings["n_epochs"]):
-        run.epoch(epoch)
-        if run.share_done() >= 1:
-            break
+    kept = work.keeper.load() if work.keeper else None
+    head = _first_head(work, fitted=kept is None)
+    run = _Run(work, work.base.new_encoder(), head, settings, began_s)
+    if kept:
+        run.put_back(kept)
+    while not run.finished:
+        run.epoch()
+    if work.checkpoint:  # what becomes of the checkpoints of this fit must be the same should the rest be repeated
+        run.keep()
     return run.model()
 
 
@@ -68,8 +70,20 @@ def resolve(examples: int, options: Any) -> dict[str, Any]:
     }
 
 
+def _first_head(work: Work, *, fitted: bool) -> torch.nn.Linear:
+    """The head on the untouched encoder; not `fitted` when other weights are put in its place anyway."""
+    if not fitted:
+        return torch.nn.Linear(int(work.base.config["hidden_size"]), len(work.task.labels))
+    targets, weights = torch.from_numpy(work.train.targets), torch.from_numpy(work.train.weights)
+    vectors = torch.from_numpy(work.base.vectors(work.train.texts, work.watch))
+    return fit_head(work.task, vectors, targets, weights, watch=work.watch)
+
+
 class _Run:
-    """One training run: encoder, head, optimizer, and how far it is."""
+    """One training run: encoder, head, optimizer, and how far it is.
+
+    `order` is the state of `random` at the beginning of the epoch, `told` all figures so far.
+    """
 
     def __init__(
         self, work: Work, encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any], began_s: float
@@ -77,8 +91,11 @@ class _Run:
         self.work, self.encoder, self.head, self.settings = work, encoder, head, settings
         self.ids = work.base.token_ids(work.train.texts)
         self.random = np.random.default_rng(work.seed)
-        self.steps = settings["n_epochs"] * math.ceil(len(self.ids) / settings["batch_size"])
-        self.step = 0
+        self.order = self.random.bit_generator.state
+        self.epoch_steps = math.ceil(len(self.ids) / settings["batch_size"])
+        self.steps = settings["n_epochs"] * self.epoch_steps
+        self.step, self.finished = 0, False
+        self.told: list[tuple[int, dict[str, float]]] = []
         self.trained_tokens = 0
         self.trains_from_s = time.monotonic()
         self.ends_s = began_s + work.limit_s if work.limit_s else None
@@ -97,9 +114,14 @@ class _Run:
         gone_s = time.monotonic() - self.trains_from_s
         return max(by_steps, gone_s / max(1e-3, self.ends_s - self.trains_from_s))
 
-    def epoch(self, epoch: int) -> None:
+    def epoch(self) -> None:
+        """Train to the end of the epoch that the next step is of."""
+        epoch, done = divmod(self.step, self.epoch_steps)
         self.encoder.train()
-        for batch in shuffled(self.ids, self.settings["batch_size"], self.random):
+        self.order = self.random.bit_generator.state
+        for batch in shuffled(self.ids, self.settings["batch_size"], self.random)[done:]:
+            if self.work.keeper and self.work.keeper.due():
+                self.keep()
             share = self.share_done()
             if share >= 1:
                 break
@@ -110,6 +132,38 @@ class _Run:
         figures = self._validate()
         if self.work.checkpoint and epoch >= self.settings["n_epochs"] - CHECKPOINTS:
             self.work.checkpoint(self.step, figures, self.model())
+        self.finished = self.share_done() >= 1
+
+    def keep(self) -> None:
+        """Save all that `put_back` needs."""
+        if not self.work.keeper:
+            return
+        now_s = time.monotonic()
+        notes = {
+            "finished": self.finished,
+            "order": json.dumps(self.order),
+            "told": self.told,
+            "trained_tokens": self.trained_tokens,
+            "dropout": self.settings["dropout"],
+            "gone_s": now_s - self.trains_from_s,
+            "span_s": self.ends_s - self.trains_from_s if self.ends_s else None,
+        }
+        self.work.keeper.save(FitState(self.step, arrays_of(self.parameters, self.optimizer), notes))
+
+    def put_back(self, kept: FitState) -> None:
+        """Be where the run was that saved this. The time that it had is what it has left."""
+        put_back(kept.arrays, self.parameters, self.optimizer)
+        notes = kept.notes
+        self.step, self.finished, self.trained_tokens = kept.step, notes["finished"], notes["trained_tokens"]
+        self.random.bit_generator.state = json.loads(notes["order"])
+        self.told = [
+            (step, {name: value for name, value in figures.items() if value is not None})  # JSON has no NaN
+            for step, figures in notes["told"]
+        ]
+        self.trains_from_s = time.monotonic() - notes["gone_s"]
+        self.ends_s = self.trains_from_s + notes["span_s"] if notes["span_s"] else None
+        self._set_dropout(notes["dropout"])
+        self.work.watch.resumed(self.told)
 
     def model(self) -> EncoderModel:
         done = round(self.step * self.settings["n_epochs"] / self.steps, 2)
@@ -141,7 +195,7 @@ class _Run:
         self.step += 1
         self.trained_tokens += sum(len(self.ids[i]) for i in batch)
         accuracy = float(correct(work.task, logits.detach(), targets).float().mean())
-        work.watch.metrics(self.step, self.steps, {"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
+        self._tell({"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
         work.watch.progress("train", self.step, self.steps)
         work.watch.check()
 
@@ -156,8 +210,12 @@ class _Run:
         loss = loss_of(self.work.task, logits, targets, weights, smoothing=0.0)
         accuracy = correct(self.work.task, logits, targets).float().mean()
         figures = {"valid_loss": float(loss), "valid_mean_token_accuracy": float(accuracy)}
-        self.work.watch.metrics(self.step, self.steps, figures)
+        self._tell(figures)
         return figures
+
+    def _tell(self, figures: dict[str, float]) -> None:
+        self.told.append((self.step, figures))
+        self.work.watch.metrics(self.step, self.steps, figures)
 
 
 def _rows(samples: Samples, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

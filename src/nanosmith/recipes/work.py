@@ -35,12 +35,37 @@ class Samples(msgspec.Struct, frozen=True):
         return len(self.texts)
 
 
+class FitState(msgspec.Struct, frozen=True):
+    """How far a fit is, after `step` steps: arrays, and `notes` that JSON can hold."""
+
+    step: int
+    arrays: dict[str, NDArray[Any]]
+    notes: dict[str, Any]
+
+
+class Keeper(Protocol):
+    """Keeps the state of one fit, so that a process that is started after a crash can go on with it."""
+
+    def load(self) -> FitState | None:
+        """The newest state that an interrupted attempt at this very fit left."""
+        ...
+
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        ...
+
+    def save(self, state: FitState) -> None:
+        """Store a state durably; on a full disk only a warning is told."""
+        ...
+
+
 class Work(msgspec.Struct, frozen=True):
     """Everything a recipe sees: no database, no network, no test data.
 
     `tune` is held-out data for early figures and the parity gate; it may be empty. `limit_s` bounds the training in
     seconds. `options` are the user's hyperparameters; what is missing there the recipe derives from the data.
-    `checkpoint(step, values, model)` is called after each epoch.
+    `checkpoint(step, values, model)` is called after each epoch. A recipe that takes minutes goes on from what `keeper`
+    has, and saves there whenever that is due.
     """
 
     task: Task
@@ -52,6 +77,7 @@ class Work(msgspec.Struct, frozen=True):
     options: Mapping[str, Any] = {}
     limit_s: float | None = None
     checkpoint: Callable[[int, dict[str, float], Model], None] | None = None
+    keeper: Keeper | None = None
 
 
 class Draft(msgspec.Struct, frozen=True):

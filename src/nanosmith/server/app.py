@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -14,33 +15,77 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
 from nanosmith.core.errors import NanosmithError
-from nanosmith.server import chat, decisions, files, fine_tuning, missing, models
+from nanosmith.server import (
+    batches,
+    chat,
+    completion_export,
+    decisions,
+    embeddings,
+    eval_runs,
+    evals,
+    files,
+    fine_tuning,
+    graders,
+    metrics,
+    missing,
+    models,
+    moderations,
+    permissions,
+    responses,
+    stored_completions,
+    tracing,
+    uploads,
+    webhooks,
+)
+from nanosmith.server.auth import Gate
 from nanosmith.server.handlers import on_http_exception, on_nanosmith_error
-from nanosmith.server.middleware import Gate, RequestContext
-from nanosmith.server.services import Services
+from nanosmith.server.keys import KeyRing
+from nanosmith.server.limits import Limiter
+from nanosmith.server.metrics import Measured, Metrics
+from nanosmith.server.middleware import RequestContext
+from nanosmith.server.services import open_services
 from nanosmith.server.wire import json_response
 from nanosmith.store.home import Home
 from nanosmith.version import __version__
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
     from nanosmith.jobs.supervisor import Supervisor
 
+RESOURCES = (
+    chat, decisions, responses, embeddings,
+    files, uploads, completion_export, stored_completions, fine_tuning, permissions, graders, models, moderations,
+    batches, evals, eval_runs, webhooks,
+)  # fmt: skip
+"""One module each, with its `routes`; where two match a path, the first answers. What is asked most comes first."""
 
-def create_app(home: Home, *, supervisor: Supervisor | None = None, api_key: str | None = None) -> Starlette:
-    """The API over a data folder. With `api_key`, every route but /health asks for it. The caller starts and stops the
-    supervisor; the app only wakes it."""
-    resources = [*files.routes, *fine_tuning.routes, *models.routes, *chat.routes, *decisions.routes]
+
+def create_app(
+    home: Home, *, supervisor: Supervisor | None = None, api_key: str | None = None, spans: TracerProvider | None = None
+) -> Starlette:
+    """The API over a data folder. With `api_key`, or keys in the ledger, every route but /health asks for one. The
+    caller starts and stops the supervisor, which the app only wakes. A span of each request goes to `spans`, which the
+    app closes."""
+    shared, counted = open_services(home, supervisor), Metrics()
+    resources = [route for resource in RESOURCES for route in resource.routes]
     app = Starlette(
         routes=[
             Route("/health", health),
+            *metrics.routes,
             Mount("/v1", Router([*resources, *missing.routes], redirect_slashes=False)),
         ],
-        middleware=[Middleware(RequestContext), Middleware(Gate, api_key=api_key)],
+        middleware=[
+            *([Middleware(tracing.Traced, provider=spans)] if spans else []),
+            Middleware(Measured, metrics=counted),
+            Middleware(RequestContext),
+            Middleware(Gate, keys=KeyRing(shared.ledger, api_key), limiter=Limiter()),
+        ],
         exception_handlers={NanosmithError: on_nanosmith_error, HTTPException: on_http_exception},
-        lifespan=_close_ledger,
+        lifespan=_close,
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(home, supervisor)
+    app.state.services, app.state.metrics, app.state.spans = shared, counted, spans
     return app
 
 
@@ -49,6 +94,8 @@ async def health(_request: Request) -> Response:
 
 
 @asynccontextmanager
-async def _close_ledger(app: Starlette) -> AsyncIterator[None]:
+async def _close(app: Starlette) -> AsyncIterator[None]:
     yield
     app.state.services.ledger.close()
+    if app.state.spans is not None:
+        await run_in_threadpool(tracing.close, app.state.spans)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -18,14 +20,18 @@ from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task, Value
 from nanosmith.server.chat_request import ChatRequest, ResponseFormat, check, ignored, turns
 from nanosmith.server.errors import error_body
+from nanosmith.server.idempotency import once
 from nanosmith.server.json_schema import fits
 from nanosmith.server.middleware import log
-from nanosmith.server.models_cache import OpenModel
+from nanosmith.server.models_cache import ModelCache, OpenModel
 from nanosmith.server.services import services
+from nanosmith.server.stored_completions import store, to_store
+from nanosmith.server.tally import count_tokens
 from nanosmith.server.turns import as_input, remarks
 from nanosmith.server.wire import json_response, read_json, to_struct
 from nanosmith.store.ledger import new_id
 
+Result = TypeVar("Result")
 UNLIKELY = -9999.0  # what OpenAI writes for a probability of zero
 JSON_FORMS = ("json_field", "json_list")
 IGNORED_HEADER = "x-nanosmith-ignored"
@@ -41,21 +47,26 @@ class Answer(msgspec.Struct, frozen=True):
     created: int
 
     @property
+    def written_tokens(self) -> int:
+        """An answer is one decision, so it counts as one token."""
+        return self.request.n or 1
+
+    @property
     def content(self) -> str:
-        return self.model.manifest.task.render(self.prediction.value)
+        content = self.model.manifest.task.render(self.prediction.value)
+        return content if self.request.stop is None else _until(content, self.request.stop)
 
 
 async def create(request: Request) -> Response:
     given = await read_json(request)
     asked = to_struct(given, ChatRequest)
     check(asked)
-    read = as_input(turns(asked), "messages")
-    cache = services(request).models
-    model = await cache.get(asked.model)
-    check_format(asked.response_format, model.manifest.task)
-    prediction = await cache.predict(model, read)
-    answer = Answer(asked, model, prediction, new_id("chatcmpl-"), int(time.time()))
-    headers = remarks(prediction)
+    answering = answer_to(asked, services(request).models)
+    answer = await (while_connected(request, answering) if asked.stream else answering)
+    if asked.store:  # before the first byte: what is sent is stored, and stored whole
+        answer = await _stored(request, given, answer)
+    count_tokens(request, answer.prediction.tokens + answer.written_tokens, model=answer.model.name)
+    headers = remarks(answer.prediction)
     if idle := ignored(asked, given):
         headers[IGNORED_HEADER] = ", ".join(idle)
     if asked.stream:
@@ -64,17 +75,51 @@ async def create(request: Request) -> Response:
     return json_response(completion(answer), headers=headers)
 
 
+async def answer_to(asked: ChatRequest, models: ModelCache) -> Answer:
+    read = as_input(turns(asked), "messages")
+    model = await models.get(asked.model)
+    check_format(asked.response_format, model.manifest.task)
+    prediction = await models.predict(model, read)
+    return Answer(asked, model, prediction, new_id("chatcmpl-"), int(time.time()))
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """What `work` returns; when the client goes away first, `work` is cancelled, which frees its place in the queue.
+
+    For a request whose body was read. Raises ClientDisconnect.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stored(request: Request, given: dict[str, Any], answer: Answer) -> Answer:
+    """The answer as it is stored, durably: this one, or that of an earlier sending of the same request."""
+    document = to_store(completion(answer), answer.request, given, request)
+    stored = await run_in_threadpool(store, services(request), document, once(request, given))
+    return msgspec.structs.replace(answer, id=stored.id, created=stored.created_at)
+
+
 def completion(answer: Answer) -> dict[str, Any]:
-    choices: list[dict[str, Any]] = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": answer.content, "refusal": None, "annotations": []},
-            "logprobs": logprobs(answer),
-            "finish_reason": "stop",
-        }
-        for index in range(answer.request.n or 1)
-    ]
-    return _head(answer, "chat.completion") | {"choices": choices, "usage": usage(answer)}
+    choice: dict[str, Any] = {
+        "message": {"role": "assistant", "content": answer.content, "refusal": None, "annotations": []},
+        "logprobs": logprobs(answer),
+        "finish_reason": "stop",
+    }
+    choices = [{"index": index} | choice for index in range(answer.request.n or 1)]
+    whole = _head(answer, "chat.completion") | {"choices": choices, "usage": usage(answer)}
+    return whole | {"metadata": answer.request.metadata or {}} if answer.request.store else whole
 
 
 def chunks(answer: Answer) -> Iterator[dict[str, Any]]:
@@ -132,8 +177,7 @@ def probability_of(prediction: Prediction, value: Value) -> float:
 
 
 def usage(answer: Answer) -> dict[str, Any]:
-    """An answer is one decision, so it counts as one token."""
-    read, written = answer.prediction.tokens, answer.request.n or 1
+    read, written = answer.prediction.tokens, answer.written_tokens
     return {
         "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written,
         "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
@@ -177,8 +221,14 @@ def _extremes(task: Task) -> Iterable[Value]:
 def _head(answer: Answer, object: str) -> dict[str, Any]:
     return {
         "id": answer.id, "object": object, "created": answer.created, "model": answer.model.name,
-        "service_tier": "default", "system_fingerprint": f"fp_{answer.model.manifest.model_digest[:10]}",
+        "service_tier": "default", "system_fingerprint": answer.model.fingerprint,
     }  # fmt: skip
+
+
+def _until(text: str, stops: str | list[str]) -> str:
+    """The text before the first stop sequence."""
+    found = [text.find(stop) for stop in ([stops] if isinstance(stops, str) else stops) if stop and stop in text]
+    return text[: min(found, default=len(text))]
 
 
 def _token(text: str, probability: float) -> dict[str, Any]:

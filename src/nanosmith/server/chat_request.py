@@ -6,6 +6,7 @@ A parameter is honoured, ignored (and named in a response header) or refused; do
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -15,23 +16,35 @@ from nanosmith.core.errors import InputError
 from nanosmith.core.example import Message
 from nanosmith.server.turns import not_text
 
+WITHOUT_NUL = r"^[^\x00]*\Z"
+"""NUL is what PostgreSQL cannot search for."""
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool", "function"]
 Penalty: TypeAlias = Annotated[float, Meta(ge=-2, le=2)] | None
 Positive: TypeAlias = Annotated[int, Meta(ge=1)] | None
 Name: TypeAlias = Annotated[str, Meta(max_length=64)] | None
-Text512: TypeAlias = Annotated[str, Meta(max_length=512)]
+Key: TypeAlias = Annotated[str, Meta(max_length=64, pattern=WITHOUT_NUL)]
+Text512: TypeAlias = Annotated[str, Meta(max_length=512, pattern=WITHOUT_NUL)]
+Metadata: TypeAlias = Annotated[dict[Key, Text512], Meta(max_length=16)] | None
+Int64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 TEXT_PARTS = ("text", "refusal")
 HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MAX_NAMED = 32
 
+HONOURED = (
+    "model", "messages", "stream", "stream_options", "n", "logprobs", "top_logprobs", "response_format", "seed", "stop",
+    "max_tokens", "max_completion_tokens", "store", "metadata",
+)  # fmt: skip
 IGNORED: dict[str, tuple[Any, ...]] = {
     "temperature": (0,), "top_p": (1,), "frequency_penalty": (0,), "presence_penalty": (0,), "logit_bias": ({},),
-    "stop": ([],), "max_tokens": (), "max_completion_tokens": (), "parallel_tool_calls": (),
-    "tool_choice": ("none", "auto"), "function_call": ("none", "auto"), "prediction": (), "reasoning_effort": (),
-    "verbosity": (), "service_tier": ("auto", "default"), "prompt_cache_key": (), "prompt_cache_options": (),
+    "parallel_tool_calls": (), "prediction": (), "reasoning_effort": (), "verbosity": (),
+    "service_tier": ("auto", "default"), "prompt_cache_key": (), "prompt_cache_options": (),
     "prompt_cache_retention": (), "safety_identifier": (), "user": (),
 }  # fmt: skip
 """Parameters without effect on a classifier's answer, with the values that ask for nothing else."""
+REFUSED = (
+    "tools", "tool_choice", "functions", "function_call", "audio", "modalities", "web_search_options", "moderation",
+)  # fmt: skip
+"""Parameters that are accepted only with values that ask for nothing, such as tools that must not be called."""
 
 
 class Part(msgspec.Struct):
@@ -40,12 +53,34 @@ class Part(msgspec.Struct):
     refusal: str | None = None
 
 
+class Function(msgspec.Struct):
+    name: str
+    arguments: str
+
+
+class Custom(msgspec.Struct):
+    name: str
+    input: str
+
+
+class FunctionToolCall(msgspec.Struct, tag="function", tag_field="type"):
+    id: str
+    function: Function
+
+
+class CustomToolCall(msgspec.Struct, tag="custom", tag_field="type"):
+    id: str
+    custom: Custom
+
+
 class ChatMessage(msgspec.Struct):
     role: Role
     content: str | list[Part] | None = None
     name: str | None = None
-    tool_calls: list[Any] | None = None
-    function_call: Any = None
+    refusal: str | None = None
+    tool_calls: list[FunctionToolCall | CustomToolCall] | None = None
+    function_call: Function | None = None
+    tool_call_id: str | None = None
 
 
 class StreamOptions(msgspec.Struct):
@@ -74,28 +109,28 @@ class ChatRequest(msgspec.Struct):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
-    seed: int | None = None
+    seed: Int64 | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    max_tokens: Positive = None
+    max_completion_tokens: Positive = None
+    store: bool | None = None
+    metadata: Metadata = None
     # refused, or accepted only when they ask for nothing
     tools: list[Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
     functions: list[Any] | None = None
+    function_call: str | dict[str, Any] | None = None
     audio: Any = None
     modalities: list[Literal["text", "audio"]] | None = None
     web_search_options: Any = None
     moderation: Any = None
-    store: bool | None = None
-    metadata: Annotated[dict[Annotated[str, Meta(max_length=64)], Text512], Meta(max_length=16)] | None = None
     # checked, then ignored
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     frequency_penalty: Penalty = None
     presence_penalty: Penalty = None
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
-    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
-    max_tokens: Positive = None
-    max_completion_tokens: Positive = None
     parallel_tool_calls: bool | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    function_call: str | dict[str, Any] | None = None
     prediction: Any = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
@@ -111,20 +146,31 @@ def check(request: ChatRequest) -> None:
     """Refuse what a model that answers with labels cannot do. Raises InputError naming the parameter."""
     _check_tools(request)
     _check_kinds(request)
-    _check_stored(request)
+    if request.metadata and not request.store:
+        raise refused("metadata", "it is only kept with a stored completion", "no metadata without store")
     if request.top_logprobs is not None and not request.logprobs:
-        raise _refused("top_logprobs", "it needs logprobs", "logprobs true")
+        raise refused("top_logprobs", "it needs logprobs", "logprobs true")
     if request.stream_options is not None and not request.stream:
-        raise _refused("stream_options", "it needs a stream", "stream true")
+        raise refused("stream_options", "it needs a stream", "stream true")
 
 
 def ignored(request: ChatRequest, given: dict[str, Any]) -> list[str]:
     """Names of parameters in the request that change nothing, unknown ones included."""
-    idle = [name for name, neutral in IGNORED.items() if getattr(request, name) not in (None, *neutral)]
+    idle = without_effect(request, IGNORED)
     if request.stream_options is not None and request.stream_options.include_obfuscation:
         idle.append("stream_options.include_obfuscation")
-    unknown = [name for name in given if name not in request.__struct_fields__ and HEADER_NAME.fullmatch(name)]
-    return idle + unknown[:MAX_NAMED]
+    return idle + unknown(request, given)
+
+
+def without_effect(request: msgspec.Struct, neutral: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Names of parameters that change nothing, by the values of each that ask for nothing else."""
+    return [name for name, values in neutral.items() if getattr(request, name) not in (None, *values)]
+
+
+def unknown(request: msgspec.Struct, given: dict[str, Any]) -> list[str]:
+    """Names in the body that the request does not know, as far as a header can hold them."""
+    names = [name for name in given if name not in request.__struct_fields__ and HEADER_NAME.fullmatch(name)]
+    return names[:MAX_NAMED]
 
 
 def turns(request: ChatRequest) -> tuple[Message, ...]:
@@ -157,27 +203,21 @@ def _check_tools(request: ChatRequest) -> None:
         ("functions", request.functions, request.function_call),
     ):
         if offered and chosen != "none":
-            raise _refused(param, "this model answers with labels and calls no tools", 'tool_choice "none"')
-    if request.tool_choice not in (None, "none", "auto"):
-        raise _refused("tool_choice", "this model calls no tools", '"none" or "auto"')
+            raise refused(param, "this model answers with labels and calls no tools", 'tool_choice "none"')
+    for param, chosen in (("tool_choice", request.tool_choice), ("function_call", request.function_call)):
+        if chosen not in (None, "none", "auto"):
+            raise refused(param, "this model calls no tools", '"none" or "auto"')
 
 
 def _check_kinds(request: ChatRequest) -> None:
     if request.audio is not None:
-        raise _refused("audio", "this model answers with text", "nothing")
+        raise refused("audio", "this model answers with text", "nothing")
     if "audio" in (request.modalities or ()):
-        raise _refused("modalities", "this model answers with text", '["text"]')
+        raise refused("modalities", "this model answers with text", '["text"]')
     for param in ("web_search_options", "moderation"):
         if getattr(request, param) is not None:
-            raise _refused(param, "this server has no such service", "nothing")
+            raise refused(param, "this server has no such service", "nothing")
 
 
-def _check_stored(request: ChatRequest) -> None:
-    if request.store:
-        raise _refused("store", "stored completions do not exist here yet", "store false")
-    if request.metadata:
-        raise _refused("metadata", "it is only kept with a stored completion", "no metadata without store")
-
-
-def _refused(param: str, why: str, allowed: str) -> InputError:
+def refused(param: str, why: str, allowed: str) -> InputError:
     return InputError(f"{param} is refused: {why}", allowed=allowed, param=param, code="unsupported_parameter")

@@ -29,6 +29,7 @@ from nanosmith.server.decisions_request import (
     turns,
 )
 from nanosmith.server.services import services
+from nanosmith.server.tally import count_tokens
 from nanosmith.server.turns import as_input, check_chars, remarks
 from nanosmith.server.wire import json_response, read_json, to_struct
 
@@ -50,9 +51,9 @@ async def create(request: Request) -> Response:
         headers[IGNORED_HEADER] = ", ".join(idle)
     by_label = dict(zip(prediction.labels, prediction.probabilities, strict=True))
     answers = [answer(question, labels, by_label) for question, labels in zip(asked.questions, ask, strict=True)]
-    return json_response(
-        {"model": model.name, "answers": answers, "usage": usage(prediction, len(answers))}, headers=headers
-    )
+    used = usage(prediction, len(answers))
+    count_tokens(request, used["total_tokens"], model=model.name)
+    return json_response({"model": model.name, "answers": answers, "usage": used}, headers=headers)
 
 
 def matched(question: Question, index: int, task: Task) -> list[str]:

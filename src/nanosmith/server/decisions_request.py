@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -85,14 +85,15 @@ class DecisionRequest(msgspec.Struct):
 IGNORED = ("prompt_cache_key", "prompt_cache_options", "safety_identifier")
 
 
-def turns(given: str | Sequence[Item]) -> tuple[Message, ...]:
+def turns(given: str | Sequence[Item], calls: Iterable[str] = ()) -> tuple[Message, ...]:
     """The input as turns. A tool call is what the assistant said (`name: arguments`), its output a turn of the tool.
 
-    Raises InputError for parts that are not text, and for an output without its call.
+    `calls`: ids of calls that were made before this input. Raises InputError for parts that are not text, and for an
+    output without its call.
     """
     if isinstance(given, str):
         return (Message("user", given),)
-    called: set[str] = set()
+    called = set(calls)
     return tuple(_turn(item, f"input[{i}]", called) for i, item in enumerate(given))
 
 

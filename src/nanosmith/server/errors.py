@@ -50,6 +50,25 @@ class TooBusy(ApiError):
     headers = {"retry-after": "1"}  # noqa: RUF012
 
 
+class RateLimited(ApiError):
+    """A project's or key's limit per minute is reached. Passes by itself."""
+
+    http_status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, what: str, *, retry_after_s: int, **parts: Any) -> None:
+        super().__init__(what, **parts)
+        self.headers = {"retry-after": str(retry_after_s)}
+
+
+class QuotaExceeded(ApiError):
+    """A limit that does not pass by itself, so clients are told not to retry."""
+
+    http_status = 429
+    code = "insufficient_quota"
+    headers = {"x-should-retry": "false"}  # noqa: RUF012
+
+
 class NotBuilt(ApiError):
     """A call that OpenAI has and this server does not have yet."""
 
@@ -65,10 +84,10 @@ class TryAgain(ApiError):
 
 def error_body(message: str, *, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:
     """OpenAI's error body; all four keys are always there."""
-    return {"error": {"message": message, "type": _type(status), "param": param, "code": code}}
+    return {"error": {"message": message, "type": _type(status, code), "param": param, "code": code}}
 
 
-def _type(status: int) -> str:
+def _type(status: int, code: str | None) -> str:
     if status == 429:
-        return "rate_limit_exceeded"
+        return QuotaExceeded.code if code == QuotaExceeded.code else "rate_limit_exceeded"
     return "invalid_request_error" if status < 500 else "server_error"

@@ -2,61 +2,70 @@
 
 from __future__ import annotations
 
-import re
-import time
+from functools import partial
 from typing import Any
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nanosmith.core.errors import InputError, NotFound
+from nanosmith.core.errors import NotFound
 from nanosmith.jobs.control import cancel as cancel_job
+from nanosmith.jobs.control import pause as pause_job
+from nanosmith.jobs.control import resume as resume_job
 from nanosmith.jobs.names import ORGANIZATION
 from nanosmith.jobs.submit import submit
-from nanosmith.server.pages import limit_of, page_response
+from nanosmith.server.idempotency import Once, once
+from nanosmith.server.pages import limit_of, metadata_of, page_response
 from nanosmith.server.services import Services, services
 from nanosmith.server.wire import json_response, read_json
+from nanosmith.store.ledger import new_id
 from nanosmith.store.records import CheckpointRow, EventRow, JobRow
 
 MOST = 1000  # of one page
-RECENT = 100  # jobs that a repeated request is compared with
-METADATA_KEY = re.compile(r"metadata\[(.+)\]")
-RETRY_COUNT = "x-stainless-retry-count"
-RETRIED_WITHIN_S = 600
-MAX_KEYS = 1000  # Idempotency-Keys that are remembered
+STRICT = "x-nanosmith-strict"
 HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
 async def create(request: Request) -> Response:
     content = await read_json(request)
-    is_retry = request.headers.get(RETRY_COUNT, "0") not in ("", "0")
-    key = request.headers.get("idempotency-key")
-    row = await run_in_threadpool(_create, services(request), content, is_retry, key)
-    return json_response(job_object(row))
+    row = await run_in_threadpool(_create, services(request), content, once(request, content))
+    return job_response(request, row)
 
 
 def list_jobs(request: Request) -> Response:
     query, ledger = request.query_params, services(request).ledger
     limit = limit_of(query, default=20, most=MOST)
     without = query.get("metadata") == "null"
-    wanted = _metadata(query)
+    wanted = metadata_of(query)
     return page_response(
         lambda: ledger.jobs(metadata=wanted, without_metadata=without, after=query.get("after"), limit=limit),
-        job_object,
+        partial(job_object, strict=is_strict(request)),
     )
 
 
 def retrieve(request: Request) -> Response:
-    return json_response(job_object(_row(request)))
+    return job_response(request, _row(request))
 
 
 def cancel(request: Request) -> Response:
     row = cancel_job(services(request).ledger, _row(request).id)
     services(request).wake()
-    return json_response(job_object(row))
+    return job_response(request, row)
+
+
+def pause(request: Request) -> Response:
+    row = pause_job(services(request).ledger, _row(request).id)
+    services(request).wake()
+    return job_response(request, row)
+
+
+def resume(request: Request) -> Response:
+    row = resume_job(services(request).ledger, _row(request).id)
+    services(request).wake()
+    return job_response(request, row)
 
 
 def list_events(request: Request) -> Response:
@@ -71,7 +80,19 @@ def list_checkpoints(request: Request) -> Response:
     return page_response(lambda: ledger.checkpoints(job.id, after=query.get("after"), limit=limit), checkpoint_object)
 
 
-def job_object(row: JobRow) -> dict[str, Any]:
+def job_response(request: Request, row: JobRow) -> Response:
+    return json_response(job_object(row, strict=is_strict(request)))
+
+
+def is_strict(request: Request) -> bool:
+    """Whether the client refuses a status that OpenAI's types do not have, though its reference does ("paused")."""
+    return request.headers.get(STRICT, "") == "true"
+
+
+def job_object(row: JobRow, *, strict: bool = False) -> dict[str, Any]:
+    """With `strict`, a paused job is shown as queued, and its true status beside it."""
+    if strict and row.status == "paused":
+        return job_object(msgspec.structs.replace(row, status="queued")) | {"nanosmith": {"status": "paused"}}
     hyperparameters = {name: row.hyperparameters[name] for name in HYPERPARAMETERS if name in row.hyperparameters}
     return {
         "id": row.id, "object": "fine_tuning.job", "created_at": row.created_at, "finished_at": row.finished_at,
@@ -99,38 +120,16 @@ def checkpoint_object(row: CheckpointRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _create(home: Services, content: dict[str, Any], is_retry: bool, key: str | None) -> JobRow:
+def _create(home: Services, content: dict[str, Any], asked: Once) -> JobRow:
     """A new job; or, when a client repeats a request because it saw no answer, the job that it made before."""
-    with home.job_creation:
-        job = _made_before(home, content, key) if is_retry or key else None
+    with home.creation:
+        made = asked.made_before(home.ledger)
+        job = home.ledger.job(made) if made else None
         if job is None:
-            job = submit(home.ledger, home.home, content)
-        if key:
-            home.job_keys[key] = job.id
-            while len(home.job_keys) > MAX_KEYS:
-                home.job_keys.popitem(last=False)
+            id = new_id("ftjob-")
+            job = submit(home.ledger, home.home, content, id=id, also=[asked.record(id)])
     home.wake()
     return job
-
-
-def _made_before(home: Services, content: dict[str, Any], key: str | None) -> JobRow | None:
-    """By its Idempotency-Key, as far as the server remembers it; without one, by an equal request a short time ago.
-
-    Raises InputError when the key came with another request before.
-    """
-    if key is not None:
-        made = home.ledger.job(home.job_keys.get(key, ""))
-        if made is not None and made.request != content:
-            raise InputError("this Idempotency-Key came with another request before", got=repr(key[:80]))
-        return made
-    since = time.time() - RETRIED_WITHIN_S
-    recent = home.ledger.jobs(limit=RECENT)
-    return next((job for job in recent if job.created_at >= since and job.request == content), None)
-
-
-def _metadata(query: QueryParams) -> dict[str, str]:
-    found = ((METADATA_KEY.fullmatch(key), value) for key, value in query.multi_items())
-    return {match[1]: value for match, value in found if match}
 
 
 def _row(request: Request) -> JobRow:
@@ -146,6 +145,8 @@ routes = [
     Route("/fine_tuning/jobs", list_jobs, methods=["GET"]),
     Route("/fine_tuning/jobs/{id}", retrieve, methods=["GET"]),
     Route("/fine_tuning/jobs/{id}/cancel", cancel, methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/pause", pause, methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/resume", resume, methods=["POST"]),
     Route("/fine_tuning/jobs/{id}/events", list_events, methods=["GET"]),
     Route("/fine_tuning/jobs/{id}/checkpoints", list_checkpoints, methods=["GET"]),
 ]

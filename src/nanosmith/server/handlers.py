@@ -6,11 +6,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nanosmith.core.errors import NanosmithError
+from nanosmith.core.errors import NanosmithError, Unavailable
 from nanosmith.server.errors import ApiError, error_body
 from nanosmith.server.wire import json_response
 
 NO_RETRY = {"x-should-retry": "false"}
+RETRY = {"retry-after": "1"}
 
 
 def error_response(error: NanosmithError) -> Response:
@@ -18,7 +19,7 @@ def error_response(error: NanosmithError) -> Response:
     status = error.http_status
     headers = dict(error.headers) if isinstance(error, ApiError) else {}
     if status >= 500 and not headers:
-        headers = NO_RETRY
+        headers = RETRY if isinstance(error, Unavailable) else NO_RETRY
     return json_response(
         error_body(str(error), status=status, code=error.code, param=error.param), status=status, headers=headers
     )

@@ -10,16 +10,12 @@ from nanosmith.server.errors import NotBuilt
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 RESOURCES = (
-    "assistants", "audio", "batches", "chatkit", "completions", "containers", "content_provenance_checks",
-    "conversations", "embeddings", "evals", "images", "live", "moderations", "organization", "projects", "realtime",
-    "responses", "skills", "threads", "uploads", "vector_stores", "videos",
+    "assistants", "audio", "chatkit", "completions", "containers", "content_provenance_checks",
+    "conversations", "images", "live", "organization", "projects", "realtime",
+    "skills", "threads", "vector_stores", "videos",
 )  # fmt: skip
 CALLS = (
-    ("/chat/completions", ("GET",)),
-    ("/chat/completions/{rest:path}", ("GET", "POST", "DELETE")),
-    ("/fine_tuning/jobs/{id}/pause", ("POST",)),
-    ("/fine_tuning/jobs/{id}/resume", ("POST",)),
-    ("/fine_tuning/checkpoints/{rest:path}", METHODS),
+    ("/responses/compact", ("POST",)),
     ("/fine_tuning/alpha/{rest:path}", METHODS),
 )
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nanosmith.server.errors import Forbidden
-from nanosmith.server.names import is_base, model_not_found, own_bases
+from nanosmith.server.names import callable_model, is_base, model_not_found, own_bases
 from nanosmith.server.pages import list_response
 from nanosmith.server.services import Services, services
 from nanosmith.server.wire import json_response
@@ -28,12 +28,10 @@ def list_models(request: Request) -> Response:
 
 def retrieve(request: Request) -> Response:
     name = request.path_params["model"]
-    row = services(request).ledger.model(name)
-    if row is not None:
-        return json_response(model_object(row))
     if name in own_bases():
         return json_response(base_object(name))
-    raise model_not_found(services(request).ledger, name)
+    row, _ = callable_model(services(request).ledger, name)
+    return json_response(model_object(row))
 
 
 async def delete(request: Request) -> Response:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from nanosmith.core.errors import InputError
@@ -13,7 +15,8 @@ from nanosmith.server.wire import json_response
 from nanosmith.store.ledger import Page, UnknownCursor
 
 Row = TypeVar("Row", bound=msgspec.Struct)
-ORDERS = ("asc", "desc")
+ORDERS = {"asc": "asc", "desc": "desc"}
+METADATA_KEY = re.compile(r"metadata\[(.+)\]")
 
 
 def limit_of(query: Mapping[str, str], *, default: int, most: int) -> int:
@@ -26,11 +29,18 @@ def limit_of(query: Mapping[str, str], *, default: int, most: int) -> int:
     return int(given)
 
 
-def order_of(query: Mapping[str, str], default: str = "desc") -> str:
+def order_of(query: Mapping[str, str], default: str = "desc", *, names: Mapping[str, str] = ORDERS) -> str:
+    """The order, asc or desc, by the names that the list has for them. Raises InputError for another name."""
     order = query.get("order", default)
-    if order not in ORDERS:
-        raise InputError("wrong order", got=repr(order[:20]), allowed=" or ".join(ORDERS), param="order")
-    return order
+    if order not in names:
+        raise InputError("wrong order", got=repr(order[:20]), allowed=" or ".join(names), param="order")
+    return names[order]
+
+
+def metadata_of(query: QueryParams) -> dict[str, str]:
+    """The pairs of a filter that is written `metadata[key]=value`."""
+    found = ((METADATA_KEY.fullmatch(key), value) for key, value in query.multi_items())
+    return {match[1]: value for match, value in found if match}
 
 
 def page_response(read: Callable[[], Page[Row]], show: Callable[[Row], dict[str, Any]]) -> Response:
@@ -38,10 +48,24 @@ def page_response(read: Callable[[], Page[Row]], show: Callable[[Row], dict[str,
     try:
         rows = read()
     except UnknownCursor as error:
-        raise InputError("the cursor names nothing in this list", got=repr(str(error)[:80]), param="after") from error
+        raise unknown_cursor(str(error)) from error
     return list_response([show(row) for row in rows], has_more=rows.has_more)
+
+
+def slice_response(items: Sequence[dict[str, Any]], *, after: str | None, limit: int, order: str) -> Response:
+    """One page of a short list that is at hand, oldest first. Raises InputError when `after` names nothing in it."""
+    ordered = list(items) if order == "asc" else list(reversed(items))
+    ids = [item["id"] for item in ordered]
+    if after is not None and after not in ids:
+        raise unknown_cursor(after)
+    start = 0 if after is None else ids.index(after) + 1
+    return list_response(ordered[start : start + limit], has_more=start + limit < len(ids))
 
 
 def list_response(data: list[dict[str, Any]], *, has_more: bool = False) -> Response:
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return json_response({"object": "list", "data": data, "has_more": has_more, "first_id": first, "last_id": last})
+
+
+def unknown_cursor(after: str) -> InputError:
+    return InputError("the cursor names nothing in this list", got=repr(after[:80]), param="after")

@@ -1,43 +1,78 @@
-"""What the endpoints share."""
+"""What the endpoints share; always of one project, the one whose key came with the request."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
-from nanosmith.server.models_cache import ModelCache
-from nanosmith.store.blobs import BlobFolder
-from nanosmith.store.home import Home
-from nanosmith.store.ledger import Ledger
+from nanosmith.server.embedders import Embedders
+from nanosmith.server.models_cache import ModelCache, OpenModels
+from nanosmith.store.blobs import open_blobs
+from nanosmith.store.home import DEFAULT_PROJECT, Home
+from nanosmith.store.ledger import Ledger, open_ledger
 
 if TYPE_CHECKING:
     from nanosmith.jobs.supervisor import Supervisor
 
 MAX_UPLOADS = 8
 """Uploads at the same time; each holds a thread, others wait."""
+PROJECT = "nanosmith.project"
+"""Where the scope of a request names its project; Gate writes it."""
+
+
+class Shared:
+    """What all projects have in common."""
+
+    def __init__(self, supervisor: Supervisor | None) -> None:
+        self.supervisor = supervisor
+        self.opened = OpenModels()
+        self.embedders = Embedders()
+        self.uploads = CapacityLimiter(MAX_UPLOADS)
+        self.creation = threading.Lock()
+        self.of_project: dict[str, Services] = {}
 
 
 class Services:
-    def __init__(self, home: Home, supervisor: Supervisor | None = None) -> None:
+    """One project's view of the data folder."""
+
+    def __init__(self, home: Home, ledger: Ledger, shared: Shared) -> None:
         self.home = home
-        self.ledger = Ledger(home.ledger)
-        self.blobs = BlobFolder(home.blobs)
-        self.models = ModelCache(home, self.ledger)
-        self.supervisor = supervisor
-        self.uploads = CapacityLimiter(MAX_UPLOADS)
-        self.job_creation = threading.Lock()
-        self.job_keys: OrderedDict[str, str] = OrderedDict()  # Idempotency-Key → job id
+        self.ledger = ledger
+        self.blobs = open_blobs(home)
+        self.models = ModelCache(home, ledger, shared.opened)
+        self.shared = shared
+
+    @property
+    def uploads(self) -> CapacityLimiter:
+        return self.shared.uploads
+
+    @property
+    def creation(self) -> threading.Lock:
+        """Held while something is made that a repeated request must not make again."""
+        return self.shared.creation
+
+    def of(self, project: str) -> Services:
+        """The same server, as another project sees it."""
+        known = self.shared.of_project
+        if project not in known:
+            known[project] = Services(self.home.of(project), self.ledger.of(project), self.shared)
+        return known[project]
 
     def wake(self) -> None:
-        """Tell the supervisor that a job was queued or is to be stopped."""
-        if self.supervisor is not None:
-            self.supervisor.wake()
+        """Tell the supervisor that there is work, or that some is to be stopped."""
+        if self.shared.supervisor is not None:
+            self.shared.supervisor.wake()
+
+
+def open_services(home: Home, supervisor: Supervisor | None = None) -> Services:
+    """Those of the home's own project; `of` gives the others'."""
+    return Services(home, open_ledger(home), Shared(supervisor))
 
 
 def services(request: Request) -> Services:
-    found: Services = request.app.state.services
-    return found
+    """Those of the request's project."""
+    all_projects: Services = request.app.state.services
+    return all_projects.of(request.scope.get(PROJECT, DEFAULT_PROJECT))

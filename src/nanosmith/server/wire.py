@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nanosmith.core.errors import InputError
-from nanosmith.core.limits import MAX_BODY_BYTES
+from nanosmith.core.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH
 from nanosmith.server.errors import TooLarge, WrongContentType
 
 Struct = TypeVar("Struct")
 SHOWN_CHARS = 80
 MISSING_FIELD = re.compile(r"missing required field `([^`]+)`")
-PATH = re.compile(r" - at (?:key in )?`\$\.?([^`]*)`$")
+PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
@@ -62,6 +62,18 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError("the body is not a JSON object", got=type(content).__name__, code="invalid_json")
     return content
+
+
+def is_deep(content: Any) -> bool:
+    """Whether JSON has more than MAX_JSON_DEPTH levels: what was just decoded could, deeper in another object, not be
+    encoded any more."""
+    level = [content]
+    for _ in range(MAX_JSON_DEPTH):
+        below = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        level = [part for part in below if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def to_struct(content: dict[str, Any], type: type[Struct]) -> Struct:

@@ -7,16 +7,22 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from nanosmith.core.errors import StorageFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+SYNC_FAILED = 74  # EX_IOERR of sysexits.h
+STDERR = 2
 PART = ".part-"
 DISK_FULL = "the disk is full"
+DISK_FAILED = "the disk did not keep what was written"
 FREE_SPACE = "Free some space, or name another folder with NANOSMITH_HOME."
+RESERVED_BYTES = 1024**2
+RESERVED_SHARE = 64
+"""Of a disk, RESERVED_BYTES or one part in RESERVED_SHARE is left for deletions, and for saying what went wrong."""
 
 
 def part_prefix() -> str:
@@ -53,26 +59,65 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def require_room(folder: Path) -> None:
+    """Raises StorageFull when nothing new may be put on the disk of `folder`."""
+    disk = shutil.disk_usage(folder)
+    if disk.free < min(RESERVED_BYTES, disk.total // RESERVED_SHARE):
+        raise StorageFull(DISK_FULL, where=str(folder), remedy=FREE_SPACE)
+
+
+def sync(handle: int) -> None:
+    """Flush a file descriptor to the disk, as every fsync of this package. When the disk fails, the process ends.
+
+    After a failed fsync Linux may call the lost pages clean, so that a second fsync succeeds without them (Rebello et
+    al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): nothing is sure that would be said then.
+    A full disk (ENOSPC, EDQUOT) and a file that cannot be flushed (EINVAL) raise OSError.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in (*FULL, errno.EINVAL):
+            raise
+        stop_process(error)
+
+
+def stop_process(error: object) -> NoReturn:
+    """End this process at once, as the disk failed to keep something."""
+    line = f"nanosmith: {DISK_FAILED} ({error}); stopped. Check the disk, then start again.\n"
+    with suppress(OSError):
+        os.write(STDERR, line.encode())
+    os._exit(SYNC_FAILED)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and new names in `folder` survive a power loss."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        sync(handle)
     finally:
         os.close(handle)
+
+
+def make_folders(folder: Path) -> None:
+    """Create `folder` and its missing parents so that they survive a power loss. Raises StorageFull."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        with disk_errors(folder.parent):
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file that appears under `path` whole, and only if the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     with disk_errors(path.parent):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=part_prefix())
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

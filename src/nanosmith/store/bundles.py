@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -12,7 +11,7 @@ import msgspec
 
 from nanosmith.core.errors import Damaged, InputError, NotFound
 from nanosmith.core.manifest import FORMAT, MANIFEST_NAME, FileEntry, Manifest
-from nanosmith.store.atomic import disk_errors, part_prefix, sync_folder, write_atomic
+from nanosmith.store.atomic import disk_errors, part_prefix, sync, sync_folder, write_atomic
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 Decoded = TypeVar("Decoded")
@@ -42,9 +41,9 @@ def seal(draft: Path, manifest: Manifest, out: Path) -> Bundle:
     """
     require_absent(out)
     with disk_errors(draft):
-        sealed = msgspec.structs.replace(manifest, files=_entries(draft))
+        sealed = msgspec.structs.replace(manifest, files=entries(draft))
         write_atomic(draft / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(sealed), indent=1))
-        _sync_tree(draft)
+        sync_tree(draft)
         out.parent.mkdir(parents=True, exist_ok=True)
         draft.replace(out) if _same_device(draft, out.parent) else _copy(draft, out)
         sync_folder(out.parent)
@@ -63,7 +62,7 @@ def add_files(bundle: Bundle, files: dict[str, bytes]) -> Bundle:
     """The same bundle with files (a report) added or replaced; the manifest is written last."""
     for name, content in files.items():
         write_atomic(bundle.path / name, content)
-    manifest = msgspec.structs.replace(bundle.manifest, files=_entries(bundle.path))
+    manifest = msgspec.structs.replace(bundle.manifest, files=entries(bundle.path))
     write_atomic(bundle.path / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     return Bundle(bundle.path, manifest)
 
@@ -72,13 +71,18 @@ def open_bundle(path: Path | str) -> Bundle:
     """Check a folder against its manifest. Raises NotFound (no bundle), Damaged (missing, extra, changed files)."""
     path = Path(path)
     manifest = read_manifest(path)
-    found = {file.relative_to(path).as_posix() for file in _files(path)}
-    for name in sorted(found - manifest.files.keys()):
-        raise Damaged("a file is not in the manifest", where=f"{path}: {name}", remedy="Remove it. " + REMEDY)
-    for name, entry in manifest.files.items():
-        _check_name(path, name, found)
-        _check_file(path / name, entry)
+    check_files(path, manifest.files)
     return Bundle(path, manifest)
+
+
+def check_files(folder: Path, wanted: dict[str, FileEntry]) -> None:
+    """Raises Damaged where what is below `folder`, its manifest aside, is not what `wanted` says."""
+    found = {file.relative_to(folder).as_posix() for file in _files(folder)}
+    for name in sorted(found - wanted.keys()):
+        raise Damaged("a file is not in the manifest", where=f"{folder}: {name}", remedy="Remove it. " + REMEDY)
+    for name, entry in wanted.items():
+        _check_name(folder, name, found)
+        _check_file(folder / name, entry)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -132,7 +136,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _entries(folder: Path) -> dict[str, FileEntry]:
+def entries(folder: Path) -> dict[str, FileEntry]:
+    """Digest and size of everything below `folder` but its manifest. Raises InputError when there is a link."""
     files = sorted(_files(folder))
     if links := [path for path in files if path.is_symlink()]:
         raise InputError("a bundle cannot hold a link", where=str(links[0]), remedy="Copy the file itself there.")
@@ -145,14 +150,14 @@ def _files(folder: Path) -> set[Path]:
     return found - {folder / MANIFEST_NAME}
 
 
-def _sync_tree(folder: Path) -> None:
+def sync_tree(folder: Path) -> None:
     """Flush every file, then the folders that name them."""
     for path in (*folder.rglob("*"), folder):
         if path.is_dir():
             sync_folder(path)
         else:
             with path.open("rb") as file:
-                os.fsync(file.fileno())
+                sync(file.fileno())
 
 
 def _same_device(first: Path, second: Path) -> bool:
@@ -168,7 +173,7 @@ def _copy(draft: Path, out: Path) -> None:
             copy = staged / file.relative_to(draft)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-        _sync_tree(staged)
+        sync_tree(staged)
         staged.replace(out)
     finally:
         shutil.rmtree(staged, ignore_errors=True)

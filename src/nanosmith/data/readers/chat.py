@@ -41,6 +41,11 @@ def read(path: Path) -> Reading:
     return reading
 
 
+def check_record(record: Mapping[str, Any]) -> None:
+    """Raises BadLine unless this is a training example."""
+    _check_conversation(_turns(record))
+
+
 def _shared(turn: _Turn, prompts: dict[Message, Message]) -> _Turn:
     """Keep one copy of a system prompt that many lines repeat."""
     if turn.message.role not in SYSTEM_ROLES:

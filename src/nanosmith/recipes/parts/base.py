@@ -68,6 +68,10 @@ class Base:
             self._vectors.update(zip(new, found))
         return np.stack([self._vectors[text] for text in texts])
 
+    def know(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Take these (N, D) for the texts' sentence vectors."""
+        self._vectors.update(zip(texts, vectors))
+
     def token_vectors(self, watch: Watch | None = None) -> NDArray[np.float32]:
         """A vector (V, D) per vocabulary entry: the sentence vector of that token alone; cached on disk.
 

@@ -31,7 +31,7 @@ class EncoderGraph(msgspec.Struct, frozen=True):
     """Trained weights, ready to be written: see `graph.build` for the fields."""
 
     weights: dict[str, NDArray[np.float32]]
-    head: tuple[NDArray[np.float32], NDArray[np.float32]]
+    head: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     config: Mapping[str, Any]
     pooling: str
     max_tokens: int

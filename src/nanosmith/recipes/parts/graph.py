@@ -1,8 +1,9 @@
 """An encoder with a linear head as one ONNX graph, built node by node from its weights.
 
 Built rather than traced: the graph holds only what a prediction needs, every linear layer can be int8 or float32 on its
-own, and building takes a fraction of a second. `input_ids` (B, T) int64 → `logits` (B, L) float32; rows are not padded,
-so there is no mask. Operators: ONNX opset 18 and com.microsoft 1 (ONNX Runtime).
+own, and building takes a fraction of a second. `input_ids` (B, T) int64 → `logits` (B, L) and `embedding` (B, D),
+the pooled vector at length 1, float32; rows are not padded, so there is no mask. Operators: ONNX opset 18 and
+com.microsoft 1 (ONNX Runtime).
 
 A linear layer has one of three modes:
 int8     weights per output channel, activations dynamic per tensor (DynamicQuantizeMatMul). Weights use 7 bits (±64),
@@ -25,7 +26,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nanosmith.predict.encoder import INPUT, OUTPUT
+from nanosmith.predict.encoder import EMBEDDING, INPUT, OUTPUT
 from nanosmith.version import __version__
 
 MS = "com.microsoft"
@@ -44,7 +45,7 @@ def linear_names(layers: int) -> list[str]:
 
 def build(
     weights: Mapping[str, Array],
-    head: tuple[Array, Array],
+    head: tuple[Array, Array] | None,
     config: Mapping[str, Any],
     *,
     pooling: str,
@@ -54,8 +55,9 @@ def build(
 ) -> onnx.ModelProto:
     """The graph of a BERT-like encoder.
 
-    `weights` are the encoder's float32 tensors by their Hugging Face names; `head` is weight (D, L) and bias (L);
-    `modes` has a mode for each of `linear_names`, `ranges` the largest absolute input (K) that each linear layer saw.
+    `weights` are the encoder's float32 tensors by their Hugging Face names; `head` is weight (D, L) and bias (L),
+    or None for a graph that gives `embedding` alone; `modes` has a mode for each of `linear_names`, `ranges` the
+    largest absolute input (K) that each linear layer saw (needed for int8).
     """
     graph = _Graph(modes, ranges)
     hidden = _embed(graph, weights, config, max_tokens, int8=set(modes.values()) != {"float32"})
@@ -65,8 +67,12 @@ def build(
         vector = graph.add("Gather", [hidden, graph.constant(np.array(0, np.int64))], axis=1)
     else:
         vector = graph.add("ReduceMean", [hidden, graph.constant(np.array([1], np.int64))], keepdims=0)
-    graph.add("Gemm", [vector, graph.constant(head[0]), graph.constant(head[1])], outputs=[OUTPUT])
-    return graph.model(labels=head[0].shape[1])
+    outputs = {}
+    if head is not None:
+        graph.add("Gemm", [vector, graph.constant(head[0]), graph.constant(head[1])], outputs=[OUTPUT])
+        outputs[OUTPUT] = head[0].shape[1]
+    graph.add("LpNormalization", [vector], outputs=[EMBEDDING], axis=-1, p=2)
+    return graph.model({**outputs, EMBEDDING: int(config["hidden_size"])})
 
 
 class _Graph:
@@ -116,9 +122,10 @@ class _Graph:
         sizes = {"K": inner, "N": outer, "bits": 8, "block_size": BLOCK, "accuracy_level": 4}
         return self.add("MatMulNBits", inputs, MS, **sizes)
 
-    def model(self, labels: int) -> onnx.ModelProto:
+    def model(self, widths: Mapping[str, int]) -> onnx.ModelProto:
+        """The graph with outputs (B, width) by name."""
         inputs = [helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["B", "T"])]
-        outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["B", labels])]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", n]) for name, n in widths.items()]
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, self._constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MS, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nanosmith",

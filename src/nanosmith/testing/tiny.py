@@ -1,19 +1,12 @@
-"""Public helpers for tests: a fake predictor, tiny data sets and tiny bundles, made in milliseconds without torch.
-
-bundle = tiny_bundle(folder, ["refund", "login"])       # answers the label whose name the text contains
-write_chat(path, [("where is my refund", "refund"), …])
-"""
+"""A fake predictor, tiny data sets and tiny bundles, made in milliseconds without torch."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -21,15 +14,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from nanosmith.core.example import Input
 from nanosmith.core.manifest import BaseRef, Calibration, DataRef, Manifest
 from nanosmith.core.prediction import Prediction
-from nanosmith.core.settings import TuneSettings
 from nanosmith.core.task import AnswerForm, Kind, Task
-from nanosmith.core.watch import Watch
 from nanosmith.predict.local import TOKENIZER_FILE
 from nanosmith.predict.static import WEIGHTS_FILE
 from nanosmith.store.bundles import Bundle, seal
-from nanosmith.store.home import Home
-from nanosmith.store.ledger import Ledger
-from nanosmith.store.records import ModelRow
 from nanosmith.version import __version__
 
 UNKNOWN = "[UNK]"
@@ -66,13 +54,18 @@ def topic_rows(n: int = 30) -> list[tuple[str, str]]:
 
 def write_chat(path: Path, rows: Iterable[tuple[str, str]], system: str | None = None) -> Path:
     """Write (user text, assistant answer) pairs in the OpenAI chat format."""
+    path.write_bytes(chat_lines(rows, system))
+    return path
+
+
+def chat_lines(rows: Iterable[tuple[str, str]], system: str | None = None) -> bytes:
+    """What `write_chat` writes."""
     prompt = [{"role": "system", "content": system}] if system else []
     lines = [
         {"messages": [*prompt, {"role": "user", "content": text}, {"role": "assistant", "content": answer}]}
         for text, answer in rows
     ]
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return path
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
 
 
 def tiny_bundle(
@@ -100,43 +93,6 @@ def tiny_bundle(
             calibration=Calibration(examples=10), settings={}, notes={}, files={}, nanosmith=__version__,
         )  # fmt: skip
         return seal(draft, manifest, folder)
-
-
-class FakeTuned(msgspec.Struct, frozen=True):
-    """What `slow_tune` returns: the fields of the real flow's result."""
-
-    bundle: Bundle
-    report: None
-    model_name: str
-    recipe: str
-    trained_tokens: int
-
-
-def slow_tune(
-    train: Any, *, test: Any = None, settings: TuneSettings, home: Home, watch: Watch, step_s: float = 0.02, **_: Any
-) -> FakeTuned:
-    """Stands in for `nanosmith.flows.tune.tune`: takes `settings.epochs` (20) steps, seals a tiny bundle and registers
-    it under `settings.name`, with one checkpoint half-way."""
-    total, name = settings.epochs or 20, settings.name or "slow"
-    watch.resolved({"n_epochs": total, "batch_size": 8, "learning_rate_multiplier": 1.0})
-    for step in range(1, total + 1):
-        watch.check()
-        time.sleep(step_s)
-        watch.metrics(step, total, {"train_loss": 1 / step} | ({} if test is None else {"valid_loss": 2 / step}))
-        if step == total // 2:
-            _register_tiny(home, f"{name}:ckpt-step-{step}", train.task.labels)
-            watch.checkpoint(step, {"train_loss": 1 / step}, f"{name}:ckpt-step-{step}")
-    bundle = _register_tiny(home, name, train.task.labels)
-    return FakeTuned(bundle, None, name, "static/1", 100 * total)
-
-
-def _register_tiny(home: Home, name: str, labels: Sequence[str]) -> Bundle:
-    home.bundles.mkdir(parents=True, exist_ok=True)
-    bundle = tiny_bundle(home.bundles / name.replace(":", "-"), labels, name=name)
-    ledger = Ledger(home.ledger)
-    ledger.add_model(ModelRow(name, int(time.time()), bundle.path.name, bundle.digest, base="none"))
-    ledger.close()
-    return bundle
 
 
 def _word_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:

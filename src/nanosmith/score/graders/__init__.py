@@ -1,0 +1,1 @@
+"""Graders: from an answer and what is known about it to a reward, in the terms of OpenAI's graders."""

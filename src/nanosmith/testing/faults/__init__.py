@@ -1,0 +1,12 @@
+"""The fault kit: each fault is a plain function of a folder that does harm to real processes, many times, and then looks
+for everything that was acknowledged. `python -m nanosmith.testing.faults` runs them all.
+
+outcome = kill(folder, cycles=20)      # raises FaultFound, NotPossible
+
+`broken` of a fault names a function ("module:function") that each process under test calls before it begins: so a test
+can break the product, and see that the fault is found.
+"""
+
+from nanosmith.testing.faults.found import FaultFound, Findings, NotPossible, Outcome, Tick
+
+__all__ = ["FaultFound", "Findings", "NotPossible", "Outcome", "Tick"]
