@@ -3,7 +3,7 @@
     python bench/serving.py MODEL [MODEL …] --home DIR [--seconds 5] [--rounds 3] [--requests 100000]
 
 Needs wrk (Debian: apt install wrk). All servers run the same uvicorn with the same options, each in one process on the
-first core; the load comes from the second. The echo parses nothing: it returns the bytes of the body. The contenders
+first core; the load comes from the second. The echo reads the body as JSON and answers with it. The contenders
 take turns, round by round; the figure is the median round, and each ratio is that of two rounds next to each other.
 "Added" is the p50 at concurrency 1 less the p50 of the same predictions in this process. `--requests` drives so many
 requests at the first model and shows the server's memory on the way; 0 leaves that out.
@@ -33,15 +33,16 @@ ECHO = """
 import sys
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
-from nanosmith.cli.serve import listener, make_server
+from nanosmith.cli.serve import listener, make_server, spare_garbage_collector
 
 async def echo(request: Request) -> Response:
-    return Response(await request.body(), media_type="application/json")
+    return JSONResponse(await request.json())
 
 app = Starlette(routes=[Route("/v1/chat/completions", echo, methods=["POST"])])
 with listener("127.0.0.1", int(sys.argv[1])) as sock:
+    spare_garbage_collector()
     make_server(app).run(sockets=[sock])
 """
 LUA = """
@@ -158,7 +159,7 @@ def main() -> None:
         echo = servers.enter_context(started([sys.executable, "-c", ECHO, str(echo_port)], echo_port, given.home))
         ours = servers.enter_context(started(serve, our_port, given.home))
         for model in given.models:
-            load(our_port, model, 1, 1, ours)  # opens the model
+            load(our_port, model, 1, 5, ours)  # opens the model
         compare(given, (echo_port, echo), (our_port, ours))
         if given.requests:
             watch_memory(given, our_port, ours)

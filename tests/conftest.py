@@ -10,16 +10,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
+from nanosmith.jobs.webhook_hosts import PRIVATE_VARIABLE
 from nanosmith.store.home import BLOBS_VARIABLE, DATABASE_VARIABLE, VARIABLE, Home, open_home
 from tests.s3_server import INSTALL, S3Server, find_program, started_server
 
 if TYPE_CHECKING:
-    from tests.postgres import Server
+    from nanosmith.testing.postgres import Server
 
 # Tiny models gain nothing from two threads, and on a busy machine threads that wait for each other take minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long one example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("calm")
 # A shell ignores Ctrl-C for what it starts in the background, and so would all that is started and interrupted here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -31,6 +36,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(VARIABLE, str(root))
     monkeypatch.delenv(BLOBS_VARIABLE, raising=False)
     monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
+    monkeypatch.delenv(PRIVATE_VARIABLE, raising=False)
     return root
 
 
@@ -69,7 +75,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a base encoder of a few kilobytes, with random weights."""
-    from tests.tiny_base import save_tiny_base  # torch, only where it is needed
+    from nanosmith.testing.tiny_base import save_tiny_base  # torch, only where it is needed
 
     return save_tiny_base(tmp_path_factory.mktemp("base") / "tiny")
 
@@ -77,7 +83,7 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL server of this run; skipped where none is installed."""
-    from tests.postgres import NotInstalled, Server
+    from nanosmith.testing.postgres import NotInstalled, Server
 
     try:
         server = Server()

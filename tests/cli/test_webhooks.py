@@ -57,6 +57,14 @@ def test_events(home: Home) -> None:
     assert "Did you mean batch.failed" in refused.output
 
 
+def test_what_ls_shows(home: Home) -> None:
+    """The name that it was given, and where it may be: anywhere, as the operator has named it."""
+    run("add", URL, "--name", "billing")
+    (shown,) = run_json("ls")
+    assert (shown["name"], shown["reach"]) == ("billing", "any")
+    assert "billing" in run("ls").stdout
+
+
 def test_addresses(home: Home) -> None:
     """http beyond this machine needs --allow-http."""
     assert run("add", "http://hooks.example/in").exit_code == 2

@@ -16,6 +16,7 @@ import pytest
 from openai import OpenAI
 from tests.contract.surface import Calls, methods
 
+from nanosmith.jobs.webhook_hosts import PRIVATE_VARIABLE
 from nanosmith.store.home import BLOBS_VARIABLE, DATABASE_VARIABLE, VARIABLE
 from nanosmith.testing import topic_rows, write_chat
 
@@ -38,8 +39,9 @@ def plain_environment() -> dict[str, str]:
 def server() -> Iterator[tuple[str, str]]:
     """The address of the server, which ends with the pipe to it, and its data folder."""
     command = [sys.executable, "-m", "tests.contract.server", KEY]
+    environment = plain_environment() | {PRIVATE_VARIABLE: "1"}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=plain_environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with process:
         assert process.stdout is not None

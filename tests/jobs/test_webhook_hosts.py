@@ -32,8 +32,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 def is_open(host: str, reach: Reach) -> bool:
     try:
         return bool(addresses(host, 443, reach))
-    except InputError as error:
-        assert error.param == "url"
+    except InputError:
         return False
 
 
@@ -83,6 +82,7 @@ def test_one_private_address_closes_a_name(names: Names) -> None:
     for host in ("mixed.example", "inner.example", "none.example"):
         with pytest.raises(InputError) as refused:
             addresses(host, 443, "public")
+        assert refused.value.param == "url"
         said.add(str(refused.value).replace(host, "HOST"))
     assert len(said) == 1
     assert is_open("mixed.example", "any")

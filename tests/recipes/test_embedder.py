@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.recipes.conftest import CHOICE, topic_samples
 from tests.recipes.test_contract import RECIPES, opened
-from tests.tiny_base import WIDTH, save_tiny_base
+from nanosmith.testing.tiny_base import WIDTH, save_tiny_base
 
 from nanosmith.core.errors import InputError
 from nanosmith.flows.embedder import make

@@ -248,3 +248,16 @@ def test_what_is_refused_leaves_nothing(fresh: Any) -> None:
     with fresh.client() as client:
         refused(client, PYTHON)
         assert list(client.evals.list()) == []
+
+
+def test_a_key_whose_eval_was_deleted(fresh: Any) -> None:
+    """A repeated request finds what it made; when that was deleted since, the error says so, and another key works."""
+    with fresh.client() as own:
+        send = {"data_source_config": CUSTOM, "testing_criteria": [RIGHT], "extra_headers": {"Idempotency-Key": "one"}}
+        made = own.evals.create(**send)
+        assert own.evals.create(**send).id == made.id
+        own.evals.delete(made.id)
+        with pytest.raises(openai.BadRequestError, match="was deleted") as caught:
+            own.evals.create(**send)
+        assert caught.value.code == "idempotency_key_reused"
+        assert own.evals.create(**send | {"extra_headers": {"Idempotency-Key": "two"}}).id != made.id

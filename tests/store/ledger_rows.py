@@ -129,7 +129,7 @@ WRITES_OF_ALL_PROJECTS: dict[str, Call] = {
 WITHOUT_EFFECT_WHEN_LOST: dict[str, Call] = {
     "release": lambda ledger, tag: ledger.release(ledger.lease or Lease(f"job-{tag}", 1, "")),
 }
-OTHERS = {"of", "under", "close", "check_lease"}
+OTHERS = {"of", "under", "close"}
 ALL = [READS, READS_OF_ALL_PROJECTS, WRITES, WRITES_OF_ALL_PROJECTS, WITHOUT_EFFECT_WHEN_LOST]
 
 

@@ -26,7 +26,7 @@ from nanosmith.store.ledger.sqlite import CHECKPOINT_AFTER
 from nanosmith.store.records import ModelRow
 
 if TYPE_CHECKING:
-    from tests.postgres import Server
+    from nanosmith.testing.postgres import Server
 
 COMMITTER = """
 import itertools, os, sys

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any

@@ -82,10 +82,8 @@ def _bearer(headers: Headers) -> bytes:
 
 def _refuse_foreigners(scope: Scope, headers: Headers) -> None:
     """Raises Forbidden unless this machine sent the request, and no web page of another origin caused it."""
-    client = scope.get("client")
-    host, origin = headers.get("host", "localhost"), headers.get("origin")
-    from_here = client is None or is_local(client[0])
-    if from_here and is_local(_host_of(f"//{host}")) and (origin is None or is_local(_host_of(origin))):
+    client, host, origin = scope.get("client"), headers.get("host", "localhost"), headers.get("origin")
+    if _is_from_here(client and client[0], host, origin):
         return
     raise Forbidden(
         "a server without a key answers programs on its own machine alone",
@@ -95,6 +93,11 @@ def _refuse_foreigners(scope: Scope, headers: Headers) -> None:
 
 
 @lru_cache(256)
+def _is_from_here(client: str | None, host: str, origin: str | None) -> bool:
+    from_here = client is None or is_local(client)
+    return from_here and is_local(_host_of(f"//{host}")) and (origin is None or is_local(_host_of(origin)))
+
+
 def is_local(host: str | None) -> bool:
     """A loopback address, localhost, or a name without a dot, which the public DNS cannot hold."""
     if not host:

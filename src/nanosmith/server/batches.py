@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -95,8 +96,7 @@ def batch_object(row: Document) -> dict[str, Any]:
 def _create(home: Services, asked: CreateBatch, sent: Once) -> Document:
     """A new batch; or, when a client repeats a request because it saw no answer, the batch that it made before."""
     with home.creation:
-        made = sent.made_before(home.ledger)
-        row = home.ledger.document(KIND, made) if made else None
+        row = sent.earlier(home.ledger, partial(home.ledger.document, KIND))
         if row is None:
             remove_expired(home)
             row = _new_row(home, asked)

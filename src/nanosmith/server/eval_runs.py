@@ -118,8 +118,7 @@ def _create(request: Request, asked: CreateRun, source: dict[str, Any], sent: On
     here = services(request)
     with here.creation:
         definition = eval_row(request)
-        made = sent.made_before(here.ledger)
-        row = here.ledger.document(RUN, made) if made else None
+        row = sent.earlier(here.ledger, partial(here.ledger.document, RUN))
         if row is None:
             row = _new_row(here, definition, asked, source)
             here.ledger.add(row, Work(row.id, RUN), sent.record(row.id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -128,8 +129,7 @@ def eval_body(here: Services, asked: CreateEval) -> dict[str, Any]:
 def _create(here: Services, body: dict[str, Any], metadata: dict[str, str] | None, sent: Once) -> Document:
     """A new eval; or, when a client repeats a request because it saw no answer, the eval that it made before."""
     with here.creation:
-        made = sent.made_before(here.ledger)
-        row = here.ledger.document(EVAL, made) if made else None
+        row = sent.earlier(here.ledger, partial(here.ledger.document, EVAL))
         if row is None:
             row = Document(EVAL, new_id("eval_"), int(time.time()), body, metadata=metadata)
             here.ledger.add(row, sent.record(row.id))

@@ -123,8 +123,7 @@ def checkpoint_object(row: CheckpointRow) -> dict[str, Any]:
 def _create(home: Services, content: dict[str, Any], asked: Once) -> JobRow:
     """A new job; or, when a client repeats a request because it saw no answer, the job that it made before."""
     with home.creation:
-        made = asked.made_before(home.ledger)
-        job = home.ledger.job(made) if made else None
+        job = asked.earlier(home.ledger, home.ledger.job)
         if job is None:
             id = new_id("ftjob-")
             job = submit(home.ledger, home.home, content, id=id, also=[asked.record(id)])

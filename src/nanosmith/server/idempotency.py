@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from nanosmith.core.errors import InputError
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import IDEMPOTENCY, Document
 
+Row = TypeVar("Row")
 RETRY_COUNT = "x-stainless-retry-count"
 RETRIED_WITHIN_S = 600
 REMEMBERED_S = 24 * 3600
@@ -47,6 +49,18 @@ class Once(msgspec.Struct, frozen=True):
         since = time.time() - RETRIED_WITHIN_S
         recent = ledger.documents(IDEMPOTENCY, parent=self.digest, limit=1)
         return next((str(one.body["made"]) for one in recent if one.created_at >= since), None)
+
+    def earlier(self, ledger: Ledger, find: Callable[[str], Row | None]) -> Row | None:
+        """What an earlier sending of this request made, as `find` gives it by its id. Raises InputError when its key
+        came with another request, or when what it made was deleted since."""
+        made = self.made_before(ledger)
+        row = None if made is None else find(made)
+        if row is None and made is not None and self.key is not None:
+            raise InputError(
+                "what this Idempotency-Key made was deleted", got=repr(self.key[:80]), remedy="Send another key.",
+                code="idempotency_key_reused",
+            )  # fmt: skip
+        return row
 
     def record(self, made: str) -> Document:
         """To be added together with what has the id `made`."""

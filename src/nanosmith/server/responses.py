@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -187,8 +188,7 @@ def _document(response: dict[str, Any], made_from: Conversation) -> Document:
 def _keep(home: Services, document: Document, asked: Once) -> dict[str, Any]:
     """The response, kept; or, when a client repeats a request because it saw no answer, the one that was kept then."""
     with home.creation:
-        made = asked.made_before(home.ledger)
-        known = home.ledger.document(KIND, made) if made else None
+        known = asked.earlier(home.ledger, partial(home.ledger.document, KIND))
         if known is None:
             home.ledger.add(document, asked.record(document.id))
     response: dict[str, Any] = (known or document).body[KIND]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter
@@ -31,7 +31,6 @@ class Shared:
         self.opened = OpenModels()
         self.embedders = Embedders()
         self.uploads = CapacityLimiter(MAX_UPLOADS)
-        self.creation = threading.Lock()
         self.of_project: dict[str, Services] = {}
 
 
@@ -50,9 +49,9 @@ class Services:
         return self.shared.uploads
 
     @property
-    def creation(self) -> threading.Lock:
-        """Held while something is made that a repeated request must not make again."""
-        return self.shared.creation
+    def creation(self) -> AbstractContextManager[None]:
+        """Held, among all processes, while something is made that a repeated request must not make again."""
+        return self.ledger.database.exclusively("creation")
 
     def of(self, project: str) -> Services:
         """The same server, as another project sees it."""

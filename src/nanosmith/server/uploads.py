@@ -146,8 +146,7 @@ def _create(home: Services, asked: CreateUpload, sent: Once) -> Document:
     """A new upload; or, when a client repeats a request because it saw no answer, the one that it made before."""
     remove_expired(home)
     with home.creation:
-        made = sent.made_before(home.ledger)
-        known = home.ledger.document(UPLOAD, made) if made else None
+        known = sent.earlier(home.ledger, partial(home.ledger.document, UPLOAD))
         if known is not None:
             return known
         check_storage(home, asked.bytes + _pending_bytes(home))

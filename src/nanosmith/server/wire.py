@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from nanosmith.core.errors import InputError
@@ -37,10 +37,14 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The body, at most `limit_bytes` of it. Raises TooLarge."""
     check_length(request, limit_bytes)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    while True:  # not request.stream(), which takes half as long again
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         check_size(len(body), limit_bytes)
-    return bytes(body)
+        if not message.get("more_body"):
+            return bytes(body)
 
 
 def check_length(request: Request, limit_bytes: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tests.tiny_base import WIDTH, save_tiny_base
+from nanosmith.testing.tiny_base import WIDTH, save_tiny_base
 
 from nanosmith.core.watch import Watch
 from nanosmith.recipes.base_folder import find_base

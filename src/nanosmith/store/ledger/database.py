@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -92,9 +92,12 @@ class Database:
 
         return self._patiently(self._dialect.engine.begin, locked)
 
-    def exclusively(self, name: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def exclusively(self, name: str) -> Iterator[None]:
         """Hold a lock that all processes and threads on this database know by `name`."""
-        return self._dialect.exclusively(name)
+        with ExitStack() as held:
+            self._patiently(nullcontext, lambda _: held.enter_context(self._dialect.exclusively(name)))
+            yield
 
     def require_room(self) -> None:
         """Raises StorageFull when nothing new may be stored."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import zlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -61,6 +62,7 @@ class Postgres:
         event.listen(self.engine, "connect", _durable)
         self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._idle_writers: deque[str] = deque()
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @contextmanager
     def writing(self, work: Callable[[sa.Connection], Result]) -> Iterator[Callable[[sa.Connection], Result]]:
@@ -88,12 +90,17 @@ class Postgres:
 
     @contextmanager
     def exclusively(self, name: str) -> Iterator[None]:
-        """By an advisory lock of a transaction, which goes with its connection."""
+        """By an advisory lock of a transaction, which goes with its connection. Threads of this process take turns first,
+        so that those who wait do not hold all connections."""
         key = zlib.crc32(name.encode())
-        with self.engine.begin() as link:
+        with self._turns[name], self.engine.connect() as link:
             link.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             link.execute(sa.select(sa.func.pg_advisory_xact_lock(NAMED_LOCKS, key - 2**31)))
-            yield
+            try:
+                yield
+            finally:
+                with suppress(sa.exc.DBAPIError):  # the connection broke meanwhile, and the lock went with it
+                    link.rollback()
 
     def require_room(self) -> None:
         """Only the server knows its disk."""

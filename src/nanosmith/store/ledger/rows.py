@@ -20,14 +20,13 @@ from nanosmith.store.records import KeyRow, Lease
 Row = TypeVar("Row", bound=msgspec.Struct)
 Result = TypeVar("Result")
 ALPHABET = string.ascii_letters + string.digits
+CHARACTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
+"""From a random byte to a character; the first eight come a little more often, as 256 is no multiple of 62."""
 
 
 def new_id(prefix: str) -> str:
-    """A random id with the prefix that the API documents, such as "file-" or "ftjob-"."""
-    while True:
-        usable = [byte for byte in secrets.token_bytes(48) if byte < 248]  # 4 × 62: the same chance for each character
-        if len(usable) >= 24:
-            return prefix + "".join(ALPHABET[byte % 62] for byte in usable[:24])
+    """A random id with the prefix that the API documents, such as "file-" or "ftjob-": 24 characters, 142 bits."""
+    return prefix + secrets.token_bytes(24).translate(CHARACTERS).decode()
 
 
 class Page(list[Row]):

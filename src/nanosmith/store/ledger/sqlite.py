@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,7 +52,7 @@ class Sqlite:
         )
         self._commits = 0
         self._lock = threading.Lock()
-        self._threads = threading.Lock()
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @contextmanager
     def writing(self, work: Callable[[sa.Connection], Result]) -> Iterator[Callable[[sa.Connection], Result]]:
@@ -71,7 +72,7 @@ class Sqlite:
         """By a lock on a file beside the database, which goes with its process."""
         handle = os.open(self.file.with_name(f"{self.file.name}.{name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            with self._threads:  # where there is no flock, as on Windows, threads still wait for each other
+            with self._turns[name]:  # where there is no flock, as on Windows, threads still wait for each other
                 if fcntl is not None:
                     fcntl.flock(handle, fcntl.LOCK_EX)
                 yield

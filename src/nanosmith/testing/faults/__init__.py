@@ -1,5 +1,5 @@
-"""The fault kit: each fault is a plain function of a folder that does harm to real processes, many times, and then looks
-for everything that was acknowledged. `python -m nanosmith.testing.faults` runs them all.
+"""The fault kit: each fault is a plain function of a folder that harms real processes, many times, and then looks for
+everything that was acknowledged. `python -m nanosmith.testing.faults` runs them all.
 
 outcome = kill(folder, cycles=20)      # raises FaultFound, NotPossible
 

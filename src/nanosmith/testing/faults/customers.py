@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
@@ -97,7 +98,7 @@ class Customers:
         self._receipts.add_file(id, content)
         return id
 
-    def _create(self, path: str, body: dict[str, object], lines: list[str] | None = None) -> None:
+    def _create(self, path: str, body: dict[str, Any], lines: list[str] | None = None) -> None:
         mark = uuid.uuid4().hex
         whole = body | {"metadata": {MARK: mark}}
         reply = self._insist(lambda count: self._client.post(path, whole, **{RETRY: str(count)}))

@@ -34,7 +34,8 @@ def eio(folder: Path, *, every: int = 1, broken: str = "", tick: Tick = unheard)
 
     Raises FaultFound, NotPossible.
     """
-    strace, home, kept = find_strace(folder / "calls.txt"), new_home(folder / "home"), {}
+    strace, home = find_strace(folder / "calls.txt"), new_home(folder / "home")
+    kept: dict[str, str] = {}
     for times, number in enumerate(itertools.count(1, every)):
         server = Server(home.root, broken=broken, under=[*strace, "-e", f"inject={CALLS}:error=EIO:when={number}"])
         found, has_failed = Findings(), False
@@ -92,7 +93,8 @@ def find_strace(log: Path) -> list[str]:
     if program is None:
         raise NotPossible(f"there is no strace; {REMEDY}")
     command = [program, "-f", "-qq", "-o", str(log), "-e", f"trace={CALLS}"]
-    tried = subprocess.run([*command, "-e", f"inject={CALLS}:error=EIO:when=1", "true"], capture_output=True, text=True)
+    trial = [*command, "-e", f"inject={CALLS}:error=EIO:when=1", "true"]
+    tried = subprocess.run(trial, check=False, capture_output=True, text=True)
     if tried.returncode:
         raise NotPossible(f"strace cannot be used here ({tried.stderr.strip()}); allow ptrace")
     return command

@@ -35,7 +35,8 @@ def check_folder(home: Home, found: Findings) -> None:
     with closing(open_ledger(home)) as ledger:
         sweep(ledger, home)
         check_blobs(home, ledger, found)
-        _check_bundles(home, ledger, found)
+        check_models(home, ledger, found)
+        _check_others(home, {row.bundle for row in ledger.models()}, found)
 
 
 def check_blobs(home: Home, ledger: Ledger, found: Findings) -> None:
@@ -49,23 +50,22 @@ def check_blobs(home: Home, ledger: Ledger, found: Findings) -> None:
     found.lost += [f"the bytes of {row.id}" for row in ledger.files() if row.sha256 not in there]
 
 
-def _check_bundles(home: Home, ledger: Ledger, found: Findings) -> None:
-    """Each model has its bundle, whole; there is no bundle besides, and no final model twice."""
-    rows = ledger.models()
-    for row in rows:
+def check_models(home: Home, ledger: Ledger, found: Findings) -> None:
+    """Each model has its bundle, whole."""
+    for row in ledger.models():
         try:
             open_bundle(home.bundles / row.bundle)
         except NanosmithError as error:
             found.lost.append(f"the bundle of {row.name} ({error})")
+
+
+def _check_others(home: Home, named: set[str], found: Findings) -> None:
+    """There is no bundle but those that rows name, and no two of one name."""
     folders = [path for path in home.bundles.iterdir() if not path.name.startswith(PART)]
     found.wrong += [f"a partial bundle {path.name}" for path in home.bundles.glob(f"{PART}*")]
-    found.wrong += [f"a bundle without a row, {path.name}" for path in folders if path.name not in bundle_names(rows)]
+    found.wrong += [f"a bundle without a row, {path.name}" for path in folders if path.name not in named]
     names = Counter(read_manifest(path).name for path in folders)
     found.duplicates += [f"{count} bundles of {name}" for name, count in names.items() if count > 1]
-
-
-def bundle_names(rows: list[ModelRow]) -> set[str]:
-    return {row.bundle for row in rows}
 
 
 def files_in(folder: Path) -> list[Path]:

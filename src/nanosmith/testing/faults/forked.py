@@ -7,7 +7,9 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
+from nanosmith.jobs.kinds import load
 from nanosmith.store.home import Home
 from nanosmith.testing.faults.client import Client
 
@@ -30,11 +32,17 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def break_by(broken: str) -> None:
+    """Call the function that `broken` names, if any."""
+    if broken:
+        load(broken)()
+
+
 @contextmanager
 def forked_server(home: Home, prepare: Callable[[], object]) -> Iterator[Client]:
     """`prepare` is called in the server before it begins. After the block it is no more."""
     sock = socket.create_server(("127.0.0.1", 0))
-    child = fork(lambda: (prepare(), _serve(home, sock)))
+    child = fork(partial(_serve, home, sock, prepare))
     client = Client(sock.getsockname()[1])
     sock.close()  # when the child ends, who waits for it is told
     try:
@@ -45,7 +53,8 @@ def forked_server(home: Home, prepare: Callable[[], object]) -> Iterator[Client]
         wait(child)
 
 
-def _serve(home: Home, sock: socket.socket) -> None:
+def _serve(home: Home, sock: socket.socket, prepare: Callable[[], object]) -> None:
+    prepare()
     from nanosmith.cli.serve import make_server
     from nanosmith.server.app import create_app
 

@@ -52,7 +52,7 @@ def full(folder: Path, *, broken: str = "", tick: Tick = unheard) -> Outcome:
 def small_disk(folder: Path, size_bytes: int = SIZE_BYTES) -> Iterator[Path]:
     """A file system of its own at `folder`, until the end of the block. Raises NotPossible."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]  # noqa: S607
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
     try:
         subprocess.run(mount, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:

@@ -17,7 +17,7 @@ from nanosmith.testing.faults.launch import SLOW
 from nanosmith.testing.faults.process import Process, Server, ended, until
 from nanosmith.testing.faults.receipts import Receipts
 
-PAUSE_S = 1.2  # at most, between a start and the next kill: also before the process is ready
+PAUSE_S = 1.0  # at most, between a start and the next kill: also before the process is ready
 WORK_EACH = 5
 """Kills for each job and each batch that is created."""
 WITHIN_S = 60.0
@@ -79,7 +79,8 @@ class Killer:
         """Kill something and start it again; returns once the API answers. False when that had gone on all along."""
         time.sleep(self._chance.uniform(0, PAUSE_S))
         [target] = self._chance.choices(list(TARGETS), list(TARGETS.values()))
-        struck = [self._server] * (target in ("api", "both", "all")) + [self._worker] * (target not in ("api", "process"))
+        hit = {self._server: ("api", "both", "all"), self._worker: ("worker", "both", "all")}
+        struck = [process for process, targets in hit.items() if target in targets]
         for process in struck:
             process.kill()
         if target in ("all", "process"):

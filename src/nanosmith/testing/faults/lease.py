@@ -16,7 +16,6 @@ import msgspec
 import sqlalchemy as sa
 
 from nanosmith.jobs import run
-from nanosmith.jobs.kinds import load
 from nanosmith.jobs.submit import submit
 from nanosmith.store.atomic import PART
 from nanosmith.store.blobs import open_blobs
@@ -27,7 +26,7 @@ from nanosmith.store.ledger.tables import meta
 from nanosmith.store.records import FileRow, Lease
 from nanosmith.testing.faults.apart import apart
 from nanosmith.testing.faults.folder import check_folder, files_in, finals_of, new_home
-from nanosmith.testing.faults.forked import fork, wait
+from nanosmith.testing.faults.forked import break_by, fork, wait
 from nanosmith.testing.faults.found import Findings, Outcome, Tick, unheard
 from nanosmith.testing.faults.steps import before_step, stop
 from nanosmith.testing.slow import slow_tune
@@ -137,8 +136,7 @@ class _Pair:
 
     def _start(self, stop_at: int = 0) -> int:
         def work() -> None:
-            if self._broken:
-                load(self._broken)()
+            break_by(self._broken)
             before_step(stop_at, stop)
             run.main(self._job, self._home, tune=functools.partial(slow_tune, step_s=0))
 
@@ -170,7 +168,12 @@ def _rows(home: Home) -> Rows:
 
 def _all(ledger: Ledger, table: sa.Table) -> list[tuple[Any, ...]]:
     def read(link: sa.Connection) -> list[tuple[Any, ...]]:
-        return sorted(tuple(msgspec.json.encode(list(row)),) for row in link.execute(sa.select(table)))
+        return sorted(
+            tuple(
+                msgspec.json.encode(list(row)),
+            )
+            for row in link.execute(sa.select(table))
+        )
 
     return ledger.database.read(read)
 

@@ -80,9 +80,7 @@ class Receipts:
 
     def is_done(self) -> bool:
         """Whether all jobs and batches have come to an end."""
-        return all(
-            row["status"] in ENDED[path] for path in (JOBS, BATCHES) for row in self._client.all(path)
-        )
+        return all(row["status"] in ENDED[path] for path in (JOBS, BATCHES) for row in self._client.all(path))
 
     def check_jobs(self, found: Findings) -> None:
         """Each has succeeded, once, with one final model; there are no other models."""

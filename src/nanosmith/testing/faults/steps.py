@@ -29,7 +29,7 @@ def before_step(number: int, act: Callable[[], None]) -> None:
     around = _counting(number, act)
     os.fsync = around(os.fsync)
     Path.replace = around(Path.replace)  # type: ignore[method-assign]
-    shutil.rmtree = around(shutil.rmtree)
+    shutil.rmtree = around(shutil.rmtree)  # type: ignore[assignment]
     Database.write = around(Database.write)  # type: ignore[method-assign]
 
 

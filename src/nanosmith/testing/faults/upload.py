@@ -1,23 +1,20 @@
-"""SIGKILL before each flush to the disk: of uploads through a server, and of a training state."""
+"""SIGKILL of a server before each flush of an upload."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import signal
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from nanosmith.jobs.kinds import load
 from nanosmith.jobs.leftovers import sweep
-from nanosmith.store import checkpoints
-from nanosmith.store.atomic import PART
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import open_ledger
 from nanosmith.testing.faults.apart import apart
 from nanosmith.testing.faults.client import GONE, Client, Reply
 from nanosmith.testing.faults.folder import check_blobs, new_home
-from nanosmith.testing.faults.forked import fork, forked_server, wait
+from nanosmith.testing.faults.forked import break_by, forked_server
 from nanosmith.testing.faults.found import Findings, Outcome, Tick, unheard
 from nanosmith.testing.faults.steps import before_flush, die
 
@@ -32,21 +29,15 @@ def upload(folder: Path, *, broken: str = "", tick: Tick = unheard) -> Outcome:
     return apart(f"{__name__}:_upload", folder, tick, broken=broken)
 
 
-def checkpoint(folder: Path, *, broken: str = "", tick: Tick = unheard) -> Outcome:
-    """Before each flush of a training state its process is killed. The newest state is then the old one or the new one,
-    whole. Raises FaultFound, NotPossible."""
-    return apart(f"{__name__}:_checkpoint", folder, tick, broken=broken)
-
-
 def _upload(folder: Path, tick: Tick, broken: str) -> Outcome:
     import nanosmith.server.app  # noqa: F401  (once, not in each child)
 
     home, checked = new_home(folder / "home"), 0
     for number in itertools.count(1):
         round, found = _Round(number), Findings()
-        with forked_server(home, lambda: (_break(broken), before_flush(number, die))) as client:  # noqa: B023
+        with forked_server(home, partial(_doom, number, broken)) as client:
             was_killed = not round.upload(client)
-        with forked_server(home, lambda: _break(broken)) as client:
+        with forked_server(home, partial(break_by, broken)) as client:
             round.check(client, found)
         _check_blobs(home, found)
         found.raise_if_any()
@@ -54,7 +45,14 @@ def _upload(folder: Path, tick: Tick, broken: str) -> Outcome:
         tick(number, 0)
         if not was_killed:
             break
-    return _outcome("SIGKILL before each flush of an upload", number - 1, checked)
+    if number < LEAST:
+        raise RuntimeError(f"only {number - 1} flushes were seen")
+    return Outcome("SIGKILL before each flush of an upload", number - 1, checked)
+
+
+def _doom(number: int, broken: str) -> None:
+    break_by(broken)
+    before_flush(number, die)
 
 
 class _Round:
@@ -105,49 +103,3 @@ def _check_blobs(home: Home, found: Findings) -> None:
     with closing(open_ledger(home)) as ledger:
         sweep(ledger, home)
         check_blobs(home, ledger, found)
-
-
-def _checkpoint(folder: Path, tick: Tick, broken: str) -> Outcome:
-    for number in itertools.count(1):
-        states, found = folder / str(number), Findings()
-        _save(states, 1)
-        child = fork(lambda: (_break(broken), before_flush(number, die), _save(states, 2)))  # noqa: B023
-        was_killed = wait(child) == -signal.SIGKILL
-        saved = checkpoints.newest(states)
-        if saved is None:
-            found.lost.append(f"both states, at flush {number}")
-        elif saved.step == 1 and not was_killed:
-            found.lost.append("the new state, which was saved")
-        elif (saved.path / "sub" / "weights").read_bytes() != _weights(saved.step):
-            found.wrong.append(f"the state of step {saved.step} has another content, at flush {number}")
-        _save(states, 3)
-        found.wrong += [f"a partial state {path.name}" for path in states.glob(f"{PART}*")]
-        found.raise_if_any()
-        tick(number, 0)
-        if not was_killed:
-            break
-    return _outcome("SIGKILL before each flush of a training state", number - 1, number)
-
-
-def _save(folder: Path, step: int) -> None:
-    def write(state: Path) -> None:
-        (state / "sub").mkdir()
-        (state / "sub" / "weights").write_bytes(_weights(step))
-        (state / "about.json").write_bytes(b"{}")
-
-    checkpoints.save(folder, step, write)
-
-
-def _weights(step: int) -> bytes:
-    return b"%d" % step * 10_000
-
-
-def _break(broken: str) -> None:
-    if broken:
-        load(broken)()
-
-
-def _outcome(done: str, times: int, checked: int) -> Outcome:
-    if times < LEAST // 2:
-        raise RuntimeError(f"only {times} flushes were seen")
-    return Outcome(done, times, checked)

@@ -1,4 +1,4 @@
-"""A base encoder of a few kilobytes with random weights, for tests of what is done with a base."""
+"""A base encoder of a few kilobytes with random weights, for tests of what is done with a base. Needs torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from nanosmith.testing import TOPICS
+from nanosmith.testing.tiny import TOPICS
 
 WORDS = sorted({word.lower() for pair in TOPICS.values() for text in pair for word in text.split()})
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(f"##{c}" for c in "0123456789"), *"0123456789"]
@@ -33,7 +33,7 @@ def save_tiny_base(folder: Path, model_type: str = "bert", pooling: str = "mean"
 
 
 def _tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(PIECES)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(PIECES)}, unk_token="[UNK]"))  # noqa: S106
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -69,7 +69,7 @@ class Server:
 
     def _execute(self, statement: str) -> None:
         with psycopg.connect(f"host={self.folder} user={USER} dbname=postgres", autocommit=True) as link:
-            link.execute(statement)  # type: ignore[call-overload]
+            link.execute(statement)
 
     def _control(self, *arguments: object) -> None:
         self._call("pg_ctl", "-D", self.data, "-w", "-s", *arguments)
@@ -79,7 +79,9 @@ class Server:
         who = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         with tempfile.TemporaryFile() as said:
             command = [str(self._programs / program), *map(str, arguments)]
-            done = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, stdout=said, stderr=said, **who)  # type: ignore[call-overload]
+            done = subprocess.run(  # type: ignore[call-overload]
+                command, check=False, cwd="/", stdin=subprocess.DEVNULL, stdout=said, stderr=said, **who
+            )
             said.seek(0)
             assert done.returncode == 0, said.read().decode()
 
