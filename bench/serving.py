@@ -37,7 +37,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from nanosmith.cli.serve import listener, make_server, spare_garbage_collector
 
-async def echo(request: Request) -> Response:
+async def echo(request: Request) -> JSONResponse:
     return JSONResponse(await request.json())
 
 app = Starlette(routes=[Route("/v1/chat/completions", echo, methods=["POST"])])

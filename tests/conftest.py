@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,17 +48,13 @@ def home(own_home: Path) -> Home:
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of 1 MiB; skipped where this process may not mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    from nanosmith.testing.faults.disk import NotPossible, small_disk
+
     try:
-        made = subprocess.run(mount, capture_output=True, text=True)
-    except OSError as error:
-        pytest.skip(f"cannot mount a small disk: {error}")
-    if made.returncode:
-        pytest.skip(f"cannot mount a small disk: {made.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+        with small_disk(tmp_path / "disk", 1024**2) as folder:
+            yield folder
+    except NotPossible as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.flows.killed_runs import DATA, EPOCHS, KEPT, MULTIPLIER
 
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
@@ -25,9 +19,10 @@ from nanosmith.store.bundles import sha256_of
 from nanosmith.store.home import Home, open_home
 from nanosmith.store.ledger import Ledger, open_ledger
 from nanosmith.testing import topic_rows, write_chat
+from nanosmith.testing.faults import FaultFound, training
+from nanosmith.testing.faults.training import DATA, EPOCHS, KEPT, MULTIPLIER
 
-SCRIPT = Path(__file__).with_name("killed_runs.py")
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+ROOT = Path(__file__).parents[2]
 
 
 class Killed(BaseException):
@@ -129,41 +124,26 @@ def callable_models(ledger: Ledger, home: Home) -> set[str]:
     return {row.name for row in rows}
 
 
-def killed_runs(folder: Path, base: Path, how: str, number: int) -> list[dict[str, Any]]:
-    write_chat(folder / DATA, topic_rows(45))
-    command = [sys.executable, str(SCRIPT), str(folder), str(base), how, str(number)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def told_end(last: dict[str, Any]) -> tuple[Any, ...]:
-    return [last["weights"]], last["accuracy"], last["checkpoints"]
-
-
-@needs_fork
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.long)])
-def test_killed_at_random_steps(kills: int, alone: Callable[..., Ended], tmp_path: Path, base_folder: Path) -> None:
+def test_killed_at_random_steps(kills: int, tmp_path: Path) -> None:
     """Killed by SIGKILL at random steps, the process that goes on last ends with the very weights of a run that was
     left alone, and each one repeats at most the step whose state was not yet kept."""
-    [told] = killed_runs(tmp_path, base_folder, "steps", kills)
-    last, wanted = told["last"], alone()
-    assert told_end(last) == (wanted.weights, wanted.accuracy, wanted.checkpoints)
-    assert any(message.startswith("Resumed") for message in last["messages"])
-    killed = [[line for line in lines if isinstance(line, int)] for lines in told["killed"]]
-    for earlier, later in itertools.pairwise(steps for steps in (*killed, last["steps"]) if steps):
-        assert later[0] >= earlier[-1] or later[0] == 1  # 1: the next fit had begun meanwhile
+    assert training.resume(tmp_path, kills=kills).times == kills
 
 
-@needs_fork
 @pytest.mark.long
-def test_killed_before_each_flush(alone: Callable[..., Ended], tmp_path: Path, base_folder: Path) -> None:
+def test_forgotten_steps_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above fails for a training that keeps no state."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with pytest.raises(FaultFound, match="steps more"):
+        training.resume(tmp_path, kills=3, broken="tests.testing.broken:forgetful")
+
+
+@pytest.mark.long
+def test_killed_before_each_flush(tmp_path: Path) -> None:
     """Killed before any fsync of a state, a checkpoint's draft or a bundle, a run ends with the same weights and
     checkpoints when it is made again."""
-    wanted = alone()
-    ends = [told_end(told["last"]) for told in killed_runs(tmp_path, base_folder, "flushes", 11)]
-    assert len(ends) > 15
-    assert [end for end in ends if end != (wanted.weights, wanted.accuracy, wanted.checkpoints)] == []
+    assert training.killed(tmp_path, every=11).times > 15
 
 
 @pytest.mark.parametrize("call", [pytest.param(4, marks=pytest.mark.long), 10, 20])

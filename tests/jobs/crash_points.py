@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from nanosmith.jobs import leftovers, messages, run
 from nanosmith.store.bundles import open_bundle
 from nanosmith.store.home import Home, open_home
 from nanosmith.store.ledger import Ledger, database
-from nanosmith.store.ledger.database import Database
 from nanosmith.testing import slow_tune
+from nanosmith.testing.faults.steps import before_step
 
 KILLED = 99
 
@@ -31,29 +30,11 @@ def quick_tune(train: Any, **given: Any) -> Any:
     return slow_tune(train, step_s=0, **given)
 
 
-def die_at(step: int) -> None:
-    """End this process, without any tidying, just before its durable step of this number."""
-    left = [step]
-
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any, **named: Any) -> Any:
-            left[0] -= 1
-            if not left[0]:
-                os._exit(KILLED)
-            return real(*given, **named)
-
-        return call
-
-    os.fsync = counted(os.fsync)
-    Path.replace = counted(Path.replace)  # type: ignore[method-assign]
-    Database.write = counted(Database.write)  # type: ignore[method-assign]
-
-
 def killed_run(home: Home, job_id: str, step: int) -> bool:
     """Whether the run came to its step and died there."""
     child = os.fork()
     if not child:
-        die_at(step)
+        before_step(step, lambda: os._exit(KILLED))
         run.main(job_id, home, tune=quick_tune)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED

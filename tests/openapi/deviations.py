@@ -34,6 +34,21 @@ ANSWERS: tuple[Change, ...] = (
         "the document's own example of the call that pauses a job has this status",
     ),
     Change(
+        f"{SCHEMAS}/Embedding/properties",
+        {"embedding": {"type": ["array", "string"]}},
+        "with encoding_format base64, which the client sends, it is a text",
+    ),
+    Change(
+        f"{SCHEMAS}/CreateEvalCompletionsRunDataSource/properties",
+        {"sampling_params": None},
+        "a run has its data source as it was sent; parameters that a run does not use are not looked at",
+    ),
+    Change(
+        f"{SCHEMAS}/CreateEvalResponsesRunDataSource/properties",
+        {"sampling_params": None},
+        "as above",
+    ),
+    Change(
         f"{SCHEMAS}/ChatCompletionResponseMessage/properties/role",
         {"enum": ["assistant", "user", "system", "developer", "tool", "function"]},
         "the document's own example of a completion's messages has the role user",

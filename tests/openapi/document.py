@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from tests.openapi.deviations import ANSWERS, OURS, REQUESTS
@@ -69,7 +69,8 @@ def rewritten(node: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> 
 def split(found: dict[str, Any]) -> None:
     """Give requests schemas of their own."""
     schemas = found["components"]["schemas"]
-    bodies = [one["requestBody"] for methods in found["paths"].values() for one in methods.values() if "requestBody" in one]
+    operations = [one for methods in found["paths"].values() for one in methods.values()]
+    bodies = [one["requestBody"] for one in operations if "requestBody" in one]
     for name in sorted(needed(bodies, schemas)):
         schemas[ASKED + name] = rewritten(schemas[name], _asked)
     for body in bodies:
@@ -127,7 +128,8 @@ def nullable(schema: Any) -> Any:
         properties, required = found.get("properties"), set(found.get("required", ())) - {"first_id", "last_id"}
         if not isinstance(properties, dict) or found.get("type") != "object":
             return found
-        return found | {"properties": {name: one if name in required else or_null(one) for name, one in properties.items()}}
+        shown = {name: one if name in required else or_null(one) for name, one in properties.items()}
+        return found | {"properties": shown}
 
     return rewritten(schema, changed)
 

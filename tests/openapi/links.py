@@ -77,8 +77,7 @@ RUNS = "/evals/{eval_id}/runs"
 OF_RUN = {"eval_id": "$response.body#/eval_id", "run_id": ID}
 OF_RUNS = {"eval_id": "$request.path.eval_id", "run_id": EACH_ID}
 LINKS = [
-    *_asking("POST /chat/completions", "POST /responses", "POST /responses/input_tokens", "POST /embeddings",
-             "POST /decisions"),
+    *_asking("POST /chat/completions", "POST /responses", "POST /responses/input_tokens", "POST /decisions"),
     Link("GET /models", "POST /chat/completions", body={"model": "tiny", "messages": TURN, "store": True}, whole=True),
     Link("GET /models", "POST /responses", body={"model": "tiny", "input": "my refund"}, whole=True),
     Link("GET /models", "POST /embeddings", body={"model": "tiny", "input": ["my refund"]}, whole=True),
@@ -91,8 +90,10 @@ LINKS = [
     Link("POST /responses", "POST /responses", body={"previous_response_id": ID, "model": "$response.body#/model"}),
     *_of_files("POST /fine_tuning/jobs", "training_file", TUNE),
     *_of_files("POST /batches", "input_file_id", BATCH),
-    Link("GET /fine_tuning/jobs", "POST /fine_tuning/jobs", body=TUNE | {"training_file": "$response.body#/data/*/training_file"}, whole=True),
-    Link("GET /batches", "POST /batches", body=BATCH | {"input_file_id": "$response.body#/data/*/input_file_id"}, whole=True),
+    Link("GET /fine_tuning/jobs", "POST /fine_tuning/jobs", body=TUNE | {
+        "training_file": "$response.body#/data/*/training_file"}, whole=True),
+    Link("GET /batches", "POST /batches", body=BATCH | {
+        "input_file_id": "$response.body#/data/*/input_file_id"}, whole=True),
     Link("GET /models", "POST /decisions", body=DECISION, whole=True),
     Link("GET /models", "DELETE /models/{model}", {"model": "stars"}),
     Link("GET /models", f"POST {PERMISSIONS}", {"fine_tuned_model_checkpoint": EACH_ID}),

@@ -12,9 +12,9 @@ from tests.openapi.document import document
 from tests.openapi.machine import Seen, walk
 from tests.openapi.subset import PARAMETER, REFUSED, served
 from tests.openapi.world import world
-from nanosmith.testing.postgres import Server
 
 from nanosmith.store.home import DATABASE_VARIABLE
+from nanosmith.testing.postgres import Server
 
 SOME, MANY, PER_WORLD = 300, 20_000, 1_000
 NEVER_SUCCEED = {"POST /responses/{response_id}/cancel"}

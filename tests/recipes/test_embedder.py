@@ -10,7 +10,6 @@ import pytest
 import torch
 from tests.recipes.conftest import CHOICE, topic_samples
 from tests.recipes.test_contract import RECIPES, opened
-from nanosmith.testing.tiny_base import WIDTH, save_tiny_base
 
 from nanosmith.core.errors import InputError
 from nanosmith.flows.embedder import make
@@ -23,6 +22,7 @@ from nanosmith.recipes.parts.graph import Mode
 from nanosmith.recipes.static import start_vectors, token_ids
 from nanosmith.recipes.work import Work
 from nanosmith.store.home import Home
+from nanosmith.testing.tiny_base import WIDTH, save_tiny_base
 
 TEXTS = topic_samples(CHOICE, 30).texts
 

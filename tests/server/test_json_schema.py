@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nanosmith.core.errors import InputError
-from nanosmith.server.json_schema import fits
+from nanosmith.core.limits import MAX_SCHEMA_STEPS
+from nanosmith.server.json_schema import Checker, fits
 
 FIELD = {
     "type": "object", "properties": {"x": {"enum": ["a", "b"]}}, "required": ["x"], "additionalProperties": False,
@@ -46,3 +47,26 @@ def test_what_is_not_understood_is_refused(schema: Any) -> None:
     """A keyword that might forbid something, a bad reference or an endless one is an error, never a yes."""
     with pytest.raises(InputError):
         fits("a", schema, schema if isinstance(schema, dict) else {})
+
+
+def test_steps_are_counted_of_all_values_together() -> None:
+    """A schema that is checked in few steps is not checked without end; one with many alternatives not even once."""
+    checker = Checker(REF)
+    with pytest.raises(InputError, match="steps"):
+        assert not all(checker.fits(["a"], REF) for _ in range(MAX_SCHEMA_STEPS))
+    parts = {str(i): {"anyOf": [{"$ref": f"#/$defs/{i + 1}"}] * 20} for i in range(7)}
+    schema = {"$defs": {**parts, "7": {"type": "null"}}, "$ref": "#/$defs/0"}
+    with pytest.raises(InputError, match="steps"):
+        fits("a", schema, schema)
+
+
+@pytest.mark.parametrize("schema", [{"additionalProperties": False, "properties": 3}, {"properties": 3}])
+def test_properties_that_are_no_object(schema: Any) -> None:
+    """They are refused, whichever keyword comes first."""
+    with pytest.raises(InputError, match="properties"):
+        fits({"x": "a"}, schema, schema)
+
+
+def test_a_required_name_that_is_no_name() -> None:
+    """No object has it."""
+    assert not fits({"x": "a"}, {"required": [{}]}, {})

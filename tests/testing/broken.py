@@ -5,6 +5,7 @@ They are named to the kit as "tests.testing.broken:NAME".
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -12,8 +13,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from nanosmith.jobs import leftovers
-from nanosmith.store.blobs import Blob, BlobFolder
+from nanosmith.store import atomic, checkpoints
+from nanosmith.store.blobs import Blob, BlobFolder, blob, folder
 from nanosmith.store.ledger import database, rows
 from nanosmith.testing import slow_tune
 
@@ -32,44 +36,34 @@ def late_commits() -> None:
 
 def two_models(train: Any, *, settings: Any, **given: Any) -> Any:
     """A flow that announces its final model under a second name too, a new one at each attempt."""
-    tuned = slow_tune(train, settings=settings, step_s=0.01, **given)
-    _again(train, settings, given)
-    return tuned
-
-
-def _again(train: Any, settings: Any, given: dict[str, Any]) -> None:
-    import msgspec
-
     other = msgspec.structs.replace(settings, name=f"{settings.name}-{os.getpid()}", epochs=1)
     slow_tune(train, settings=other, step_s=0, **given)
+    return slow_tune(train, settings=settings, **given)
 
 
 def half_blobs() -> None:
     """Bytes are written under their final name, a half at a time."""
 
     def put(self: BlobFolder, chunks: Iterable[bytes]) -> Blob:
-        import hashlib
-
         content = b"".join(chunks)
-        blob = Blob(hashlib.sha256(content).hexdigest(), len(content))
-        path = self._path(blob.sha256)
+        made = Blob(hashlib.sha256(content).hexdigest(), len(content))
+        path = self._path(made.sha256)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb", buffering=0) as file:
             for half in (content[: len(content) // 2], content[len(content) // 2 :]):
                 file.write(half)
                 os.fsync(file.fileno())
-        return blob
+        return made
 
     BlobFolder.put = put  # type: ignore[method-assign]
 
 
 def states_in_place() -> None:
     """A training state is written over the one before it, without a place of its own."""
-    from nanosmith.store import checkpoints
 
-    def save(folder: Path, step: int, write: Callable[[Path], None], **_: Any) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        place = folder / f"step-{step:09d}"
+    def save(states: Path, step: int, write: Callable[[Path], None], **_: Any) -> None:
+        shutil.rmtree(states, ignore_errors=True)
+        place = states / f"step-{step:09d}"
         place.mkdir(parents=True)
         write(place)
         checkpoints.sync_tree(place)
@@ -79,8 +73,6 @@ def states_in_place() -> None:
 
 def deaf_to_the_disk() -> None:
     """A failed flush passes unnoticed."""
-    from nanosmith.store import atomic
-    from nanosmith.store.blobs import blob, folder
 
     def sync(handle: int) -> None:
         try:
@@ -100,15 +92,11 @@ def leftovers_on_a_full_disk() -> None:
 
 def trusting() -> None:
     """The newest training state is taken for right."""
-    from nanosmith.store import checkpoints
-
     checkpoints._check = lambda *_: None  # type: ignore[assignment]
 
 
 def forgetful() -> None:
     """No training state is kept."""
-    from nanosmith.store import checkpoints
-
     checkpoints.save = lambda *_, **__: None  # type: ignore[assignment]
 
 

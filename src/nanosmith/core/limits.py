@@ -31,7 +31,14 @@ MAX_FUZZY_CHARS = 2_000  # the same for fuzzy_match, whose time grows faster tha
 MAX_SUB_GRADERS = 16  # graders of one multi grader
 MAX_FORMULA_CHARS = 1_000  # a multi grader's formula
 MAX_GRADER_SOURCE_CHARS = 262_144  # the source of a python grader
-MAX_JSON_DEPTH = 128  # levels of JSON that is kept as it came
+MAX_JSON_DEPTH = 128  # levels of the JSON of a request, and of JSON that is kept as it came
+MAX_JSON_VALUES = 500_000  # values of the JSON of a request; a value of three bytes takes a hundred in memory
+MAX_BOUNDARY_CHARS = 70  # a multipart body's boundary (RFC 2046)
+MAX_METADATA_PAIRS = 16  # of one object, or of a filter
+MAX_RANGES = 16  # of one request for a file's content
+MAX_SCHEMA_STEPS = 100_000  # of checking values against one JSON Schema: about 0.1 s
+MAX_STALL_S = 30  # a body must bring MIN_STALL_BYTES each time that it was waited for so long, or its end
+MIN_STALL_BYTES = 16 * 1024
 MAX_EVAL_CRITERIA = 64  # testing criteria of one eval
 
 AtLeastOne: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]

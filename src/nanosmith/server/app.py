@@ -43,6 +43,7 @@ from nanosmith.server.keys import KeyRing
 from nanosmith.server.limits import Limiter
 from nanosmith.server.metrics import Measured, Metrics
 from nanosmith.server.middleware import RequestContext
+from nanosmith.server.patience import Patience
 from nanosmith.server.services import open_services
 from nanosmith.server.wire import json_response
 from nanosmith.store.home import Home
@@ -79,6 +80,7 @@ def create_app(
             *([Middleware(tracing.Traced, provider=spans)] if spans else []),
             Middleware(Measured, metrics=counted),
             Middleware(RequestContext),
+            Middleware(Patience),
             Middleware(Gate, keys=KeyRing(shared.ledger, api_key), limiter=Limiter()),
         ],
         exception_handlers={NanosmithError: on_nanosmith_error, HTTPException: on_http_exception},

@@ -21,7 +21,7 @@ from nanosmith.core.task import Task, Value
 from nanosmith.server.chat_request import ChatRequest, ResponseFormat, check, ignored, turns
 from nanosmith.server.errors import error_body
 from nanosmith.server.idempotency import once
-from nanosmith.server.json_schema import fits
+from nanosmith.server.json_schema import Checker
 from nanosmith.server.middleware import log
 from nanosmith.server.models_cache import ModelCache, OpenModel
 from nanosmith.server.services import services
@@ -204,9 +204,10 @@ def check_format(wanted: ResponseFormat | None, task: Task) -> None:
             "json_schema is missing", param="response_format.json_schema", code="missing_required_parameter"
         )
     schema = wanted.json_schema.schema or {}
+    checker = Checker(schema)
     for value in _extremes(task):
         content = task.render(value)
-        if not fits(json.loads(content), schema, schema):
+        if not checker.fits(json.loads(content), schema):
             raise InputError(
                 "response_format is refused: the model can answer what the schema forbids",
                 got=content[:200], param="response_format.json_schema.schema", code="unsupported_parameter",

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Message
+from nanosmith.core.limits import MAX_METADATA_PAIRS
 from nanosmith.server.turns import not_text
 
 WITHOUT_NUL = r"^[^\x00]*\Z"
@@ -24,7 +25,7 @@ Positive: TypeAlias = Annotated[int, Meta(ge=1)] | None
 Name: TypeAlias = Annotated[str, Meta(max_length=64)] | None
 Key: TypeAlias = Annotated[str, Meta(max_length=64, pattern=WITHOUT_NUL)]
 Text512: TypeAlias = Annotated[str, Meta(max_length=512, pattern=WITHOUT_NUL)]
-Metadata: TypeAlias = Annotated[dict[Key, Text512], Meta(max_length=16)] | None
+Metadata: TypeAlias = Annotated[dict[Key, Text512], Meta(max_length=MAX_METADATA_PAIRS)] | None
 Int64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 TEXT_PARTS = ("text", "refusal")
 HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")

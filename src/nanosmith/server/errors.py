@@ -37,9 +37,28 @@ class TooLarge(ApiError):
     code = "request_too_large"
 
 
+class SlowBody(ApiError):
+    """The body trickles in. Its connection ends with the answer, as the rest of the body would come as slowly."""
+
+    http_status = 408
+    code = "slow_body"
+    headers = {"connection": "close"}  # noqa: RUF012
+
+
 class WrongContentType(ApiError):
     http_status = 415
     code = "unsupported_content_type"
+
+
+class WrongRange(ApiError):
+    """A Range header that is malformed, or beyond the file's end."""
+
+    http_status = 416
+    code = "invalid_range"
+
+    def __init__(self, what: str, *, size_bytes: int, **parts: Any) -> None:
+        super().__init__(what, **parts)
+        self.headers = {"content-range": f"bytes */{size_bytes}"}
 
 
 class TooBusy(ApiError):

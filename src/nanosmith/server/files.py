@@ -12,8 +12,9 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from nanosmith.core.errors import InputError, NotFound
-from nanosmith.core.limits import MAX_FILE_BYTES
-from nanosmith.server.intake import Form, form_boundary, kept_if_right, name_blob, receive, remove_unused
+from nanosmith.core.limits import MAX_FILE_BYTES, MAX_RANGES
+from nanosmith.server.errors import WrongRange
+from nanosmith.server.intake import Form, FormBody, begin_form, kept_if_right, name_blob, receive, remove_unused
 from nanosmith.server.limits import check_storage
 from nanosmith.server.pages import limit_of, order_of, page_response
 from nanosmith.server.services import Services, services
@@ -28,14 +29,14 @@ SHOWN_PURPOSES = {"evals": "user_data"}
 LIST_LIMIT = 10_000
 EXPIRES_AFTER_S = (3600, 2_592_000)  # 1 hour to 30 days
 BATCH_EXPIRES_AFTER_S = 2_592_000
+RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MAX_NAME_CHARS = 255
 
 
 async def create(request: Request) -> Response:
-    boundary = form_boundary(request, MAX_FILE_BYTES)
-    home = services(request)
-    row = await anyio.to_thread.run_sync(_store, home, request, boundary, limiter=home.uploads)
+    body, home = await begin_form(request, MAX_FILE_BYTES), services(request)
+    row = await anyio.to_thread.run_sync(_store, home, body, limiter=home.uploads)
     return json_response(file_object(row))
 
 
@@ -57,12 +58,40 @@ def retrieve(request: Request) -> Response:
 
 def content(request: Request) -> Response:
     row = _row(request)
+    check_range(request, row.bytes)
     return FileResponse(
         services(request).blobs.path(row.sha256),
         media_type="application/octet-stream",
         filename=row.filename,
         headers={"x-content-type-options": "nosniff"},
     )
+
+
+def check_range(request: Request, size_bytes: int) -> None:
+    """Refuse what is not at most MAX_RANGES ranges that begin within the file; other units than bytes are ignored, as
+    RFC 9110 has it. Raises WrongRange."""
+    given = request.headers.get("range", "")
+    unit, _, asked = given.partition("=")
+    if unit.strip().lower() != "bytes":
+        request.scope["headers"] = [header for header in request.scope["headers"] if header[0] != b"range"]
+        return
+    ranges = asked.split(",", MAX_RANGES)
+    if len(ranges) > MAX_RANGES or not all(_begins(one, size_bytes) for one in ranges):
+        raise WrongRange(
+            "the range is not in the file", got=repr(given[:80]), size_bytes=size_bytes,
+            allowed=f"at most {MAX_RANGES} ranges such as bytes=0-99 that begin within {size_bytes} bytes",
+        )  # fmt: skip
+
+
+def _begins(asked: str, size_bytes: int) -> bool:
+    """Whether a range, `first-last`, `first-` or `-length`, is one and begins within the file."""
+    found = RANGE.fullmatch(asked.strip())
+    if found is None:
+        return False
+    first, last = found.groups()
+    if not first:
+        return bool(last) and int(last) > 0
+    return int(first) < size_bytes and (not last or int(first) <= int(last))
 
 
 def delete(request: Request) -> Response:
@@ -131,9 +160,9 @@ def check_purpose(purpose: str | None) -> str:
     return purpose
 
 
-def _store(home: Services, request: Request, boundary: bytes) -> FileRow:
+def _store(home: Services, body: FormBody) -> FileRow:
     """Runs on a worker thread: bytes first, then the row. What is refused leaves nothing behind."""
-    form = receive(home, request, boundary, name="file", limit_bytes=MAX_FILE_BYTES)
+    form = receive(home, body, name="file", limit_bytes=MAX_FILE_BYTES)
     with kept_if_right(home, form.blob):
         row = _new_row(form)
     return keep(home, row)

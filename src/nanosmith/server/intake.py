@@ -5,7 +5,7 @@ Bytes are stored first, then the row that names them is added; bytes that nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -13,10 +13,11 @@ import anyio.from_thread
 from starlette.requests import Request
 
 from nanosmith.core.errors import InputError
+from nanosmith.core.limits import MAX_BOUNDARY_CHARS, MIN_STALL_BYTES
 from nanosmith.server import multipart
 from nanosmith.server.errors import WrongContentType
 from nanosmith.server.services import Services
-from nanosmith.server.wire import check_length, check_size
+from nanosmith.server.wire import check_length, check_plain, check_size
 from nanosmith.store import naming
 from nanosmith.store.blobs import Blob, Blobs
 
@@ -34,21 +35,43 @@ class Form:
         self.blob: Blob | None = None
 
 
-def form_boundary(request: Request, limit_bytes: int) -> bytes:
-    """Of a form whose file has at most `limit_bytes`. Raises WrongContentType, TooLarge."""
+class FormBody:
+    """A form that has begun to arrive: its first bytes, and where the others come from."""
+
+    def __init__(self, boundary: bytes, begun: bytes, rest: AsyncIterator[bytes]) -> None:
+        self.boundary = boundary
+        self.begun = begun
+        self.rest = rest
+
+
+async def begin_form(request: Request, limit_bytes: int) -> FormBody:
+    """A form whose file has at most `limit_bytes`. Its beginning is waited for here, so that a client that sends next
+    to nothing holds no thread. Raises WrongContentType, TooLarge, SlowBody."""
+    boundary = _boundary(request, limit_bytes)
+    begun, rest = bytearray(), request.stream()
+    while len(begun) < MIN_STALL_BYTES and (chunk := await anext(rest, None)) is not None:
+        begun += chunk
+    return FormBody(boundary, bytes(begun), rest)
+
+
+def _boundary(request: Request, limit_bytes: int) -> bytes:
     given = request.headers.get("content-type", "")
     boundary = multipart.boundary_of(given)
     if boundary is None:
-        raise WrongContentType("the body has the wrong content type", got=repr(given), allowed="multipart/form-data")
+        raise WrongContentType(
+            "the body has the wrong content type", got=repr(given[:200]),
+            allowed=f"multipart/form-data with a boundary of 1 to {MAX_BOUNDARY_CHARS} characters",
+        )  # fmt: skip
+    check_plain(request)
     check_length(request, limit_bytes + FORM_BYTES)
     return boundary
 
 
-def receive(home: Services, request: Request, boundary: bytes, *, name: str, limit_bytes: int) -> Form:
+def receive(home: Services, body: FormBody, *, name: str, limit_bytes: int) -> Form:
     """Read a form on a worker thread; its part `name` goes to the blobs as it comes. What is refused leaves nothing
     behind. Raises InputError, TooLarge, StorageFull."""
     form = Form()
-    events = multipart.events(_chunks(request, limit_bytes + FORM_BYTES), boundary)
+    events = multipart.events(_chunks(body, limit_bytes + FORM_BYTES), body.boundary)
     try:
         _read(events, form, home.blobs, name, limit_bytes)
     except BaseException:
@@ -84,17 +107,19 @@ def remove_unused(home: Services, sha256: str, forget: Callable[[], object] = la
     naming.remove_unused(home.ledger, home.blobs, sha256, forget)
 
 
-def _chunks(request: Request, limit_bytes: int) -> Iterator[bytes]:
-    """The body as it arrives, for a thread. Raises TooLarge."""
-    stream, size = request.stream(), 0
+def _chunks(body: FormBody, limit_bytes: int) -> Iterator[bytes]:
+    """The body as it arrives, for a thread. Raises TooLarge, SlowBody."""
 
     async def next_chunk() -> bytes | None:
-        return await anext(stream, None)
+        return await anext(body.rest, None)
 
-    while (chunk := anyio.from_thread.run(next_chunk)) is not None:
+    chunk: bytes | None = body.begun
+    size = 0
+    while chunk is not None:
         size += len(chunk)
         check_size(size, limit_bytes)
         yield chunk
+        chunk = anyio.from_thread.run(next_chunk)
 
 
 def _read(events: Iterator[multipart.Event], form: Form, blobs: Blobs, name: str, limit_bytes: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nanosmith.core.errors import InputError
+from nanosmith.core.limits import MAX_SCHEMA_STEPS
 
 WORDS = (
     "title",
@@ -34,35 +35,56 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }
 MAX_DEPTH = 16
+CHEAP = 20
+"""Values of an enum, or letters of a reference, that are looked through in one step."""
 
 
-def fits(value: Any, schema: Any, root: dict[str, Any], depth: int = 0) -> bool:
-    """Whether `value` is valid under `schema`, a part of `root`. Raises InputError for what is not understood."""
-    if isinstance(schema, bool):
-        return schema
-    if not isinstance(schema, dict) or depth > MAX_DEPTH:
-        raise _unknown("a schema must be an object of limited depth")
-    return all(_check(keyword, limit, value, schema, root, depth + 1) for keyword, limit in schema.items())
+def fits(value: Any, schema: Any, root: dict[str, Any]) -> bool:
+    """Whether `value` is valid under `schema`, a part of `root`. Raises InputError for what is not understood, or
+    takes too many steps."""
+    return Checker(root).fits(value, schema)
 
 
-def _check(keyword: str, limit: Any, value: Any, schema: dict[str, Any], root: dict[str, Any], depth: int) -> bool:
-    if keyword in WORDS:
-        return True
-    if keyword == "$ref":
-        return fits(value, _resolve(limit, root), root, depth)
-    if keyword == "anyOf":
-        return any(fits(value, one, root, depth) for one in _list(keyword, limit))
-    if keyword in _LIMITS:
-        return _LIMITS[keyword](limit, value)
-    if keyword == "items":
-        return not isinstance(value, list) or all(fits(item, limit, root, depth) for item in value)
-    if keyword == "properties":
-        return not isinstance(value, dict) or all(
-            fits(value[name], part, root, depth) for name, part in _object(keyword, limit).items() if name in value
-        )
-    if keyword == "additionalProperties" and isinstance(limit, bool):
-        return limit or not isinstance(value, dict) or value.keys() <= schema.get("properties", {}).keys()
-    raise _unknown(f"the keyword {keyword[:40]!r} is not understood")
+class Checker:
+    """Checks values against parts of one schema. References make a small schema a large one, even an endless one, so
+    the steps are counted, of all values together."""
+
+    def __init__(self, root: dict[str, Any]) -> None:
+        self._root = root
+        self._steps = 0
+
+    def fits(self, value: Any, schema: Any, depth: int = 0) -> bool:
+        if isinstance(schema, bool):
+            return schema
+        if not isinstance(schema, dict) or depth > MAX_DEPTH:
+            raise _unknown("a schema must be an object of limited depth")
+        return all(self._check(keyword, limit, value, schema, depth + 1) for keyword, limit in schema.items())
+
+    def _check(self, keyword: str, limit: Any, value: Any, schema: dict[str, Any], depth: int) -> bool:
+        self._count(limit)
+        if keyword in WORDS:
+            return True
+        if keyword == "$ref":
+            return self.fits(value, _resolve(limit, self._root), depth)
+        if keyword == "anyOf":
+            return any(self.fits(value, one, depth) for one in _list(keyword, limit))
+        if keyword in _LIMITS:
+            return _LIMITS[keyword](limit, value)
+        if keyword == "items":
+            return not isinstance(value, list) or all(self.fits(item, limit, depth) for item in value)
+        if keyword == "properties":
+            return not isinstance(value, dict) or all(
+                self.fits(value[name], part, depth) for name, part in _object(keyword, limit).items() if name in value
+            )
+        if keyword == "additionalProperties" and isinstance(limit, bool):
+            return limit or not isinstance(value, dict) or value.keys() <= _properties(schema).keys()
+        raise _unknown(f"the keyword {keyword[:40]!r} is not understood")
+
+    def _count(self, limit: Any) -> None:
+        """Raises InputError."""
+        self._steps += 1 + (len(limit) // CHEAP if isinstance(limit, list | dict | str) else 0)
+        if self._steps > MAX_SCHEMA_STEPS:
+            raise _unknown(f"checking it takes more than {MAX_SCHEMA_STEPS} steps")
 
 
 def _has_type(limit: Any, value: Any) -> bool:
@@ -72,11 +94,19 @@ def _has_type(limit: Any, value: Any) -> bool:
     return any(TYPES[name](value) for name in names)
 
 
+def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+    return _object("properties", schema.get("properties", {}))
+
+
+def _has_all(value: dict[str, Any], names: list[Any]) -> bool:
+    return all(isinstance(name, str) and name in value for name in names)
+
+
 _LIMITS: dict[str, Callable[[Any, Any], bool]] = {
     "type": _has_type,
     "enum": lambda limit, value: value in _list("enum", limit),
     "const": lambda limit, value: bool(value == limit),
-    "required": lambda limit, value: not isinstance(value, dict) or set(_list("required", limit)) <= value.keys(),
+    "required": lambda limit, value: not isinstance(value, dict) or _has_all(value, _list("required", limit)),
 }
 
 

@@ -10,6 +10,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from nanosmith.core.errors import InputError
+from nanosmith.core.limits import MAX_BOUNDARY_CHARS
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -29,9 +30,11 @@ Event: TypeAlias = Part | bytes | Literal["end"]
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """The boundary in a Content-Type header, or None when it is not multipart/form-data."""
+    """The boundary in a Content-Type header, or None when it is not multipart/form-data with one."""
     kind, options = parse_options_header(content_type)
-    return options.get(b"boundary") if kind == b"multipart/form-data" else None
+    boundary = options.get(b"boundary", b"")
+    is_right = kind == b"multipart/form-data" and 1 <= len(boundary) <= MAX_BOUNDARY_CHARS
+    return boundary if is_right else None
 
 
 def events(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Event]:

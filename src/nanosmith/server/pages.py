@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from nanosmith.core.errors import InputError
+from nanosmith.core.limits import MAX_METADATA_PAIRS
 from nanosmith.server.wire import json_response
 from nanosmith.store.ledger import Page, UnknownCursor
 
@@ -38,9 +39,12 @@ def order_of(query: Mapping[str, str], default: str = "desc", *, names: Mapping[
 
 
 def metadata_of(query: QueryParams) -> dict[str, str]:
-    """The pairs of a filter that is written `metadata[key]=value`."""
+    """The pairs of a filter that is written `metadata[key]=value`. Raises InputError for more than an object has."""
     found = ((METADATA_KEY.fullmatch(key), value) for key, value in query.multi_items())
-    return {match[1]: value for match, value in found if match}
+    pairs = {match[1]: value for match, value in found if match}
+    if len(pairs) > MAX_METADATA_PAIRS:
+        raise InputError("too many pairs", got=len(pairs), allowed=MAX_METADATA_PAIRS, param="metadata")
+    return pairs
 
 
 def page_response(read: Callable[[], Page[Row]], show: Callable[[Row], dict[str, Any]]) -> Response:

@@ -30,7 +30,8 @@ from nanosmith.server.errors import TryAgain
 from nanosmith.server.files import EXPIRES_AFTER_S, check_purpose, file_object, file_row, safe_name
 from nanosmith.server.idempotency import Once, once
 from nanosmith.server.intake import (
-    form_boundary,
+    FormBody,
+    begin_form,
     kept_if_right,
     name_blob,
     receive,
@@ -86,9 +87,9 @@ async def create(request: Request) -> Response:
 
 
 async def add_part(request: Request) -> Response:
-    boundary, home = form_boundary(request, MAX_PART_BYTES), services(request)
+    body, home = await begin_form(request, MAX_PART_BYTES), services(request)
     upload = await run_in_threadpool(_pending, home, request.path_params["id"])
-    part = await anyio.to_thread.run_sync(_add_part, home, request, boundary, upload, limiter=home.uploads)
+    part = await anyio.to_thread.run_sync(_add_part, home, body, upload, limiter=home.uploads)
     return json_response(
         {"id": part.id, "object": UPLOAD_PART, "created_at": part.created_at, "upload_id": part.parent}
     )
@@ -187,9 +188,9 @@ def _check_pending(upload: Document) -> None:
         )
 
 
-def _add_part(home: Services, request: Request, boundary: bytes, upload: Document) -> Document:
+def _add_part(home: Services, body: FormBody, upload: Document) -> Document:
     """Runs on a worker thread: bytes first, then the document, if the upload is still pending."""
-    blob = receive(home, request, boundary, name="data", limit_bytes=MAX_PART_BYTES).blob
+    blob = receive(home, body, name="data", limit_bytes=MAX_PART_BYTES).blob
     with kept_if_right(home, blob):
         if blob is None or not blob.bytes:
             raise InputError("there is no data", allowed="a part named data", param="data", code="empty_file")

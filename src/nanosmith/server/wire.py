@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from nanosmith.core.errors import InputError
-from nanosmith.core.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH
+from nanosmith.core.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH, MAX_JSON_VALUES
 from nanosmith.server.errors import TooLarge, WrongContentType
 
 Struct = TypeVar("Struct")
@@ -19,6 +19,9 @@ SHOWN_CHARS = 80
 MISSING_FIELD = re.compile(r"missing required field `([^`]+)`")
 PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+SEPARATORS = b",[{"
+"""JSON has no more values than these, outside of strings, and one."""
+TEXT_OR_SEPARATOR = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+|[,\[{]', re.DOTALL)
 
 
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -30,7 +33,15 @@ async def read_json(request: Request) -> dict[str, Any]:
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() != "application/json":
         raise WrongContentType("the body has the wrong content type", got=repr(given), allowed="application/json")
+    check_plain(request)
     return parse_object(await read_body(request, MAX_BODY_BYTES))
+
+
+def check_plain(request: Request) -> None:
+    """Refuse a compressed body, whose size only unpacking would tell. Raises WrongContentType."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise WrongContentType("the body is compressed", got=repr(encoding[:80]), allowed="no content-encoding")
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -59,13 +70,30 @@ def check_size(size_bytes: int, limit_bytes: int) -> None:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
+    """Raises InputError for what is no JSON object, or has too many values or levels."""
+    if has_many_values(body):
+        raise InputError("the JSON has too many values", allowed=MAX_JSON_VALUES, code="invalid_json")
     try:
         content = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the body is not valid JSON: {error}", code="invalid_json") from error
     if not isinstance(content, dict):
         raise InputError("the body is not a JSON object", got=type(content).__name__, code="invalid_json")
+    if is_deep(content):
+        raise InputError("the JSON is nested too deeply", allowed=f"{MAX_JSON_DEPTH} levels", code="invalid_json")
     return content
+
+
+def has_many_values(body: bytes) -> bool:
+    """Whether JSON has more than MAX_JSON_VALUES, without decoding it: small ones take much more memory than bytes."""
+    if sum(body.count(one) for one in SEPARATORS) <= MAX_JSON_VALUES:
+        return False
+    values = 0
+    for found in TEXT_OR_SEPARATOR.finditer(body):
+        values += body[found.start()] in SEPARATORS
+        if values > MAX_JSON_VALUES:
+            return True
+    return False
 
 
 def is_deep(content: Any) -> bool:

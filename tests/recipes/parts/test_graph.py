@@ -7,7 +7,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from nanosmith.testing.tiny_base import WIDTH, save_tiny_base
 
 from nanosmith.core.watch import Watch
 from nanosmith.recipes.base_folder import find_base
@@ -15,6 +14,7 @@ from nanosmith.recipes.parts import graph
 from nanosmith.recipes.parts.base import Base
 from nanosmith.recipes.parts.export import EncoderGraph, export, run
 from nanosmith.recipes.parts.ranges import activation_ranges
+from nanosmith.testing.tiny_base import WIDTH, save_tiny_base
 
 LABELS = 5
 

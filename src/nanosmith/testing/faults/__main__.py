@@ -73,7 +73,7 @@ def names(only: str) -> list[str]:
 
 def main(
     cycles: Annotated[int, typer.Option(min=1, help="Kills of API and worker; the other faults grow with it.")] = 20,
-    only: Annotated[str, typer.Option(help=f"Of {', '.join(NAMES)}: those alone.", callback=None)] = "",
+    only: Annotated[str, typer.Option(help=f"Of {', '.join(NAMES)}: those alone.")] = "",
     home: Annotated[Path | None, typer.Option(help="Where data folders are made. Default: a temporary folder.")] = None,
     seed: Annotated[int, typer.Option(help="Of the moments at which is killed.")] = 0,
 ) -> None:
@@ -82,7 +82,7 @@ def main(
     chosen = [fault for fault in faults(cycles, seed) if fault.name in wanted]
     if home is not None:
         home.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix="nanosmith-faults-", dir=home))
+    root = Path(tempfile.mkdtemp(prefix="nanosmith-faults-", dir=home)).resolve()
     with RichWatch() as watch:
         rows = [_run(fault, root / str(number), watch) for number, fault in enumerate(chosen)]
     _print(rows, Console())
@@ -99,8 +99,9 @@ def _run(fault: Fault, folder: Path, watch: RichWatch) -> Row:
         return Row((fault.name, fault.title, "", "", "", "", "skipped"), f"{fault.title}: {error}")
     except FaultFound as error:
         return _bad(fault, error.found, "found", f"{fault.title}: {error}. What there is: {folder}")
-    except (RuntimeError, OSError) as error:
-        return _bad(fault, Findings(), "broken off", f"{fault.title}: {error}. What there is: {folder}")
+    except Exception as error:
+        words = f"{fault.title}: {type(error).__name__}: {error}. What there is: {folder}"
+        return _bad(fault, Findings(), "broken off", words)
     watch.progress(fault.title, outcome.times, outcome.times)
     shutil.rmtree(folder, ignore_errors=True)
     numbers = (str(outcome.times), str(outcome.checked), "0", "0")

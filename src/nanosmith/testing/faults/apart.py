@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from nanosmith.jobs.kinds import load
+from nanosmith.testing.faults.environment import without_settings
 from nanosmith.testing.faults.found import FaultFound, Findings, NotPossible, Outcome, Tick
 
 
@@ -35,7 +36,9 @@ def apart(target: str, folder: Path, tick: Tick, **options: Any) -> Outcome:
     command = [sys.executable, "-m", __name__, target, str(folder), msgspec.json.encode(options).decode()]
     outcome: Outcome | None = None
     with (folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=without_settings()
+        )
         assert process.stdout is not None
         with process:
             for text in process.stdout:

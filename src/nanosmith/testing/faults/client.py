@@ -54,11 +54,14 @@ class Client:
         return self._call("POST", path, body, {"content-type": f"multipart/form-data; boundary={boundary}"})
 
     def all(self, path: str, limit: int = 100) -> list[dict[str, Any]]:
-        """Every object of a list, page by page."""
+        """Every object of a list, page by page. Raises RuntimeError for an error."""
         rows: list[dict[str, Any]] = []
         while True:
             after = f"&after={rows[-1]['id']}" if rows else ""
-            page = self.get(f"{path}?limit={limit}{after}").json
+            reply = self.get(f"{path}?limit={limit}{after}")
+            if not reply.is_good:
+                raise RuntimeError(f"{path} is answered with {reply.status}: {reply.content.decode(errors='replace')}")
+            page = reply.json
             rows += page["data"]
             if not page["has_more"]:
                 return rows

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nanosmith.testing.faults.client import Client, Reply
+from nanosmith.testing.faults.disk import small_disk
 from nanosmith.testing.faults.folder import MODEL, check_folder, new_home
-from nanosmith.testing.faults.found import Findings, NotPossible, Outcome, Tick, unheard
+from nanosmith.testing.faults.found import Findings, Outcome, Tick, unheard
 from nanosmith.testing.faults.process import Server, ended, until
 from nanosmith.testing.faults.receipts import COMPLETIONS, FILES, JOBS, MARK, Receipts
 from nanosmith.testing.tiny import chat_lines, topic_rows
 
-SIZE_BYTES = 64 * 1024**2
+DISK_BYTES = 64 * 1024**2
 SIZES_BYTES = (4 * 1024**2, 1024**2, 64 * 1024, 4096)
 """Of uploads: of each as many as fit, so that in the end nothing does."""
 WORDS = (2000, 20)
@@ -25,7 +23,6 @@ WORDS = (2000, 20)
 FULL = (507, 503)
 HUNGRY = "nanosmith.testing.slow:hungry_tune"
 STEPS = 6
-REMEDY = "run as root, or under: unshare --user --map-root-user --mount"
 
 
 def full(folder: Path, *, broken: str = "", tick: Tick = unheard) -> Outcome:
@@ -33,7 +30,7 @@ def full(folder: Path, *, broken: str = "", tick: Tick = unheard) -> Outcome:
     507 or 503, the rest is answered, a job fails in words, and nothing half lies about; when files were deleted there
     is room again. Raises FaultFound, NotPossible."""
     found = Findings()
-    with small_disk(folder / "disk") as disk:
+    with small_disk(folder / "disk", DISK_BYTES) as disk:
         home = new_home(disk / "home")
         server = Server(home.root, tune=HUNGRY, broken=broken, log=folder / "serve.log")
         visit = _Visit(server.client, found)
@@ -45,23 +42,7 @@ def full(folder: Path, *, broken: str = "", tick: Tick = unheard) -> Outcome:
                 tick(step, STEPS)
         check_folder(home, found)
     found.raise_if_any()
-    return Outcome("a disk of 64 MiB that fills up", 2, visit.receipts.count)
-
-
-@contextmanager
-def small_disk(folder: Path, size_bytes: int = SIZE_BYTES) -> Iterator[Path]:
-    """A file system of its own at `folder`, until the end of the block. Raises NotPossible."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = (getattr(error, "stderr", "") or str(error)).strip()
-        raise NotPossible(f"cannot mount a small disk ({reason}); {REMEDY}") from error
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607
+    return Outcome(2, visit.receipts.count)
 
 
 class _Visit:

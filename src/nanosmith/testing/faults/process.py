@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nanosmith.testing.faults.client import GONE, Client
+from nanosmith.testing.faults.environment import without_settings
 from nanosmith.testing.faults.launch import SLOW
 
 WITHIN_S = 120.0
@@ -114,11 +115,6 @@ def until(
         if time.monotonic() > end:
             raise RuntimeError(f"not within {within_s:.0f} s: {what}\n{words()}")
         time.sleep(LOOK_S)
-
-
-def without_settings() -> dict[str, str]:
-    """The environment, but for what it says about Nanosmith: a fault must not reach what somebody keeps."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("NANOSMITH_")}
 
 
 def _free_port() -> int:

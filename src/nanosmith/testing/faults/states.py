@@ -48,12 +48,12 @@ def _killed(folder: Path, tick: Tick, broken: str) -> Outcome:
         _save(states, 3)
         found.wrong += [f"a partial state {path.name}" for path in states.glob(f"{PART}*")]
         found.raise_if_any()
-        tick(number, 0)
         if not was_killed:
             break
+        tick(number, 0)
     if number <= LEAST:
         raise RuntimeError(f"only {number - 1} flushes were seen")
-    return Outcome("SIGKILL before each flush of a training state", number - 1, number)
+    return Outcome(number - 1, number)
 
 
 def _save_doomed(folder: Path, number: int, broken: str) -> None:
@@ -102,4 +102,4 @@ def _truncated(folder: Path, tick: Tick, broken: str) -> Outcome:
             found.wrong.append(f"the damage of {name} was told in {len(told)} sentences")
         found.raise_if_any()
         tick(number, len(rounds))
-    return Outcome("a newest training state that is cut short", len(rounds), len(rounds))
+    return Outcome(len(rounds), len(rounds))

@@ -168,7 +168,7 @@ def _resume(folder: Path, tick: Tick, kills: int, seed: int, broken: str) -> Out
     _check_end(attempt, whole, found)
     _check_models(run, found)
     found.raise_if_any()
-    return Outcome("SIGKILL at random steps of a training", kills, kills)
+    return Outcome(kills, kills)
 
 
 def _killed(folder: Path, tick: Tick, every: int, broken: str) -> Outcome:
@@ -180,12 +180,12 @@ def _killed(folder: Path, tick: Tick, every: int, broken: str) -> Outcome:
         _check_end(run.attempt(), whole, found)
         _check_models(run, found)
         found.raise_if_any()
-        tick(times + 1, 0)
         if not was_killed:
             break
+        tick(times + 1, 0)
     if number < LEAST_FLUSHES:
         raise RuntimeError(f"only {number} flushes were seen")
-    return Outcome("SIGKILL before flushes of a training", times, times)
+    return Outcome(times, times)
 
 
 def _require_torch() -> None:
