@@ -90,8 +90,8 @@ class Postgres:
 
     @contextmanager
     def exclusively(self, name: str) -> Iterator[None]:
-        """By an advisory lock of a transaction, which goes with its connection. Threads of this process take turns first,
-        so that those who wait do not hold all connections."""
+        """By an advisory lock of a transaction, which goes with its connection. Threads of this process take turns
+        first, so that those who wait do not hold all connections."""
         key = zlib.crc32(name.encode())
         with self._turns[name], self.engine.connect() as link:
             link.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
