@@ -24,7 +24,7 @@ class Receiver:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.hold.wait(20)
+                receiver.hold.wait(100)
                 receiver.got.append((dict(self.headers.items()), body))
                 self.send_response(receiver.statuses.pop(0) if receiver.statuses else 200)
                 self.send_header("location", "/elsewhere")

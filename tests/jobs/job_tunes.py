@@ -26,6 +26,15 @@ def stubborn(*_: Any, watch: Any, **__: Any) -> Any:
     time.sleep(60)
 
 
+def lingering(*_: Any, watch: Any, **__: Any) -> Any:
+    """Cannot end when it is asked to."""
+    watch.message("lingering")
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+
+
 def dies_once(train: Any, *, home: Any, **given: Any) -> Any:
     """Is killed after everything was made, the first time."""
     from nanosmith.testing import slow_tune

@@ -191,3 +191,17 @@ def test_signals_reach_the_process(home: Home, ledger: Ledger, create: Any, told
     wait_for(job.id, "queued")
     wait_until(lambda: owner(ledger, job) is None)
     assert not list(home.jobs.glob("*"))
+
+
+def test_a_process_that_cannot_end(
+    home: Home, ledger: Ledger, create: Any, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked to end, it is ended by the system after ENDS_S, as its parent may be gone."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    job = create()
+    program = "from nanosmith.jobs import run; run.ENDS_S = 1; run.cli()"
+    command = [sys.executable, "-c", program, job.id, "--home", str(home.root), "--tune", "job_tunes:lingering"]
+    process = subprocess.Popen(command)
+    wait_until(lambda: "lingering" in told(job.id))
+    process.terminate()
+    assert process.wait(30) == -signal.SIGALRM

@@ -15,6 +15,7 @@ from hypothesis.errors import Flaky
 from schemathesis.config import ChecksConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 from tests.openapi.document import document
+from tests.openapi.world import World
 
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
@@ -76,11 +77,11 @@ class Seen:
         self.failures.setdefault(kind, f"{asked}\n{response.status_code} {response.content[:800]!r}\n{error}")
 
 
-def walk(base_url: str, *, least: int, seed: int) -> Seen:
+def walk(around: World, *, least: int, seed: int) -> Seen:
     """At least so many requests, in walks of up to STEPS, each with what the ones before it in the walk made."""
     seen = Seen()
     with requests.Session() as session:
-        machine = _machine(seen, {"base_url": base_url, "session": session, "timeout": 30})
+        machine = _machine(seen, around.known, {"base_url": around.url, "session": session, "timeout": 30})
         settings = hypothesis.settings(
             max_examples=WALKS, stateful_step_count=STEPS, phases=[Phase.generate], deadline=None, database=None,
             suppress_health_check=list(HealthCheck),
@@ -92,15 +93,23 @@ def walk(base_url: str, *, least: int, seed: int) -> Seen:
     return seen
 
 
-def temper(case: Any) -> None:
-    """Leave out, most of the time, what makes most requests fail; by the request, so that a walk can be repeated."""
-    if isinstance(case.body, dict) and crc32(repr(case.body).encode("utf-8", "replace")) % RARE:
+def temper(case: Any, known: dict[str, str]) -> None:
+    """Leave out, most of the time, what makes most requests fail, and ask for what is there from the beginning, some
+    of the time; by the request, so that a walk can be repeated."""
+    if isinstance(case.body, dict) and _draw(case.body):
         case.body = _whole(case.body)
+    if case.method != "DELETE" and known.keys() >= case.path_parameters.keys() and not _draw(case.path_parameters):
+        case.path_parameters |= {name: known[name] for name in case.path_parameters}
     for part, names in ((case.query, SELDOM["query"]), (case.body, SELDOM.get(case.operation.label, set()))):
         if isinstance(part, dict):
             for name in sorted(names & part.keys()):
-                if crc32(f"{name} {part}".encode("utf-8", "replace")) % RARE:
+                if _draw([name, part]):
                     del part[name]
+
+
+def _draw(what: Any) -> int:
+    """0, once in RARE times."""
+    return crc32(repr(what).encode("utf-8", "replace")) % RARE
 
 
 def _whole(node: Any) -> Any:
@@ -112,13 +121,13 @@ def _whole(node: Any) -> Any:
     return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
-def _machine(seen: Seen, options: dict[str, Any]) -> Any:
+def _machine(seen: Seen, known: dict[str, str], options: dict[str, Any]) -> Any:
     schema = schemathesis.openapi.from_dict(document(), config=_config())
     base: Any = schema.as_state_machine()
 
     class Walk(base):  # type: ignore[misc]
         def before_call(self, case: Any) -> None:
-            temper(case)
+            temper(case, known)
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return options

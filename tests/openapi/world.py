@@ -24,34 +24,46 @@ CRITERION = {
 ITEM = {"type": "object", "properties": {"text": {"type": "string"}, "label": {"type": "string"}}}
 
 
+class World(msgspec.Struct, frozen=True):
+    """Its address, as for clients, and what is in it from the beginning, by the names of parameters."""
+
+    url: str
+    known: dict[str, str]
+
+
 @contextmanager
-def world(folder: Path) -> Iterator[str]:
-    """Its address, as for clients. Workers run only while it is made, so what is created later stays queued."""
+def world(folder: Path) -> Iterator[World]:
+    """Workers run only while it is made, so what is created later stays queued."""
     home = open_home(folder)
     add_models(home)
     supervisor = Supervisor(home, poll_s=0.05, tune="nanosmith.testing:slow_tune")
     with running(home) as served:
         supervisor.start()
         with OpenAI(base_url=f"{served.url}/v1", api_key="any") as client:
-            _fill(client, folder)
+            known = _fill(client, folder)
         supervisor.stop()
-        yield f"{served.url}/v1"
+        yield World(f"{served.url}/v1", known)
 
 
-def _fill(client: OpenAI, folder: Path) -> None:
+def _fill(client: OpenAI, folder: Path) -> dict[str, str]:
     training = client.files.create(file=write_chat(folder / "train.jsonl", topic_rows()), purpose="fine-tune").id
     job = client.fine_tuning.jobs.create(model="nanosmith-nano", training_file=training)
     batch = client.batches.create(
         input_file_id=client.files.create(file=("batch.jsonl", _lines()), purpose="batch").id,
         endpoint="/v1/chat/completions", completion_window="24h",
     )  # fmt: skip
-    run, eval_id = _eval_run(client)
+    run_id, eval_id = _eval_run(client)
     for i in range(3):
         client.chat.completions.create(model="tiny", messages=TURN, store=True, metadata={"i": str(i)}, logprobs=True)
         client.responses.create(model="tiny", input="my login")
     _until(lambda: client.fine_tuning.jobs.retrieve(job.id), "succeeded")
     _until(lambda: client.batches.retrieve(batch.id), "completed")
-    _until(lambda: client.evals.runs.retrieve(run, eval_id=eval_id), "completed")
+    _until(lambda: client.evals.runs.retrieve(run_id, eval_id=eval_id), "completed")
+    item = client.evals.runs.output_items.list(run_id, eval_id=eval_id).data[0]
+    return {
+        "fine_tuning_job_id": job.id, "batch_id": batch.id, "eval_id": eval_id, "run_id": run_id,
+        "output_item_id": item.id,
+    }  # fmt: skip
 
 
 def _lines() -> bytes:

@@ -19,6 +19,8 @@ from nanosmith.store.records import Work
 
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
 NICENESS = 5
+ENDS_S = 20
+"""How long a process that was asked to end may take for it."""
 PATIENCE_S = 120.0
 """How long the work waits for a database that is away, as while PostgreSQL restarts."""
 
@@ -44,9 +46,12 @@ def _do(ledger: Ledger, home: Home, work: Work, parent: int | None, options: dic
 
 
 def _stop(*_: object) -> None:
-    """The first signal stops the work; later ones do not disturb the tidying."""
+    """The first signal stops the work; later ones do not disturb the tidying. That must come to its end: it may wait
+    for a thread that was about to be started, and the parent may be gone."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.alarm(ENDS_S)  # SIGALRM ends the process
     raise Stopped
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,7 +38,7 @@ class _Waiting:
     async def __call__(self) -> Message:
         if not self._in_body:
             return await self._receive()
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._stall_s - self._waited_s):
                 message = await self._receive()
@@ -46,12 +47,13 @@ class _Waiting:
                 "the body comes too slowly", got=f"{self._got_bytes} bytes in {self._stall_s:g} s",
                 allowed=f"at least {MIN_STALL_BYTES} bytes in {self._stall_s:g} s",
             ) from None  # fmt: skip
-        self._note(message, asyncio.get_running_loop().time() - began)
+        self._in_body = message.get("more_body", False)
+        if self._in_body:
+            self._note(len(message.get("body", b"")), time.monotonic() - began)
         return message
 
-    def _note(self, message: Message, waited_s: float) -> None:
-        self._in_body = message["type"] == "http.request" and message.get("more_body", False)
+    def _note(self, got_bytes: int, waited_s: float) -> None:
         self._waited_s += waited_s
-        self._got_bytes += len(message.get("body", b""))
+        self._got_bytes += got_bytes
         if self._got_bytes >= MIN_STALL_BYTES:
             self._waited_s, self._got_bytes = 0.0, 0

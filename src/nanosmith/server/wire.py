@@ -19,6 +19,7 @@ SHOWN_CHARS = 80
 MISSING_FIELD = re.compile(r"missing required field `([^`]+)`")
 PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+OPENERS = b"[{"
 SEPARATORS = b",[{"
 """JSON has no more values than these, outside of strings, and one."""
 TEXT_OR_SEPARATOR = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+|[,\[{]', re.DOTALL)
@@ -79,14 +80,14 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise InputError(f"the body is not valid JSON: {error}", code="invalid_json") from error
     if not isinstance(content, dict):
         raise InputError("the body is not a JSON object", got=type(content).__name__, code="invalid_json")
-    if is_deep(content):
+    if sum(map(body.count, OPENERS)) > MAX_JSON_DEPTH and is_deep(content):
         raise InputError("the JSON is nested too deeply", allowed=f"{MAX_JSON_DEPTH} levels", code="invalid_json")
     return content
 
 
 def has_many_values(body: bytes) -> bool:
     """Whether JSON has more than MAX_JSON_VALUES, without decoding it: small ones take much more memory than bytes."""
-    if sum(body.count(one) for one in SEPARATORS) <= MAX_JSON_VALUES:
+    if len(body) <= MAX_JSON_VALUES or sum(map(body.count, SEPARATORS)) <= MAX_JSON_VALUES:
         return False
     values = 0
     for found in TEXT_OR_SEPARATOR.finditer(body):

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from nanosmith.cli.progress import RichWatch
 from nanosmith.testing.faults import eio, full, kill, lease, restart, states, training, upload
-from nanosmith.testing.faults.found import FaultFound, Findings, NotPossible, Outcome, Tick
+from nanosmith.testing.faults.found import FaultFound, Findings, NotPossible, Outcome
 
 FLUSHES = 2200
 """About ten times those of a training: of 20 cycles each 110th is tried, of 200 each 11th."""
@@ -40,6 +40,22 @@ class Row(msgspec.Struct):
     cells: tuple[str, ...]
     words: str = ""
     is_bad: bool = False
+
+
+class Bar:
+    """The progress of one fault; some learn only in the end how often they are done."""
+
+    def __init__(self, title: str, watch: RichWatch) -> None:
+        self._title = title
+        self._watch = watch
+        self._done = 0
+
+    def tick(self, done: int, total: int) -> None:
+        self._done = done
+        self._watch.progress(self._title, done, total or done + 1)
+
+    def end(self) -> None:
+        self._watch.progress(self._title, self._done, self._done)
 
 
 def faults(cycles: int, seed: int) -> list[Fault]:
@@ -93,8 +109,9 @@ def main(
 
 def _run(fault: Fault, folder: Path, watch: RichWatch) -> Row:
     folder.mkdir()
+    bar = Bar(fault.title, watch)
     try:
-        outcome = fault.run(folder, tick=_tick(fault, watch))
+        outcome = fault.run(folder, tick=bar.tick)
     except NotPossible as error:
         return Row((fault.name, fault.title, "", "", "", "", "skipped"), f"{fault.title}: {error}")
     except FaultFound as error:
@@ -102,15 +119,10 @@ def _run(fault: Fault, folder: Path, watch: RichWatch) -> Row:
     except Exception as error:
         words = f"{fault.title}: {type(error).__name__}: {error}. What there is: {folder}"
         return _bad(fault, Findings(), "broken off", words)
-    watch.progress(fault.title, outcome.times, outcome.times)
+    bar.end()
     shutil.rmtree(folder, ignore_errors=True)
     numbers = (str(outcome.times), str(outcome.checked), "0", "0")
     return Row((fault.name, fault.title, *numbers, "nothing found"))
-
-
-def _tick(fault: Fault, watch: RichWatch) -> Tick:
-    """Some faults learn only in the end how often they are done."""
-    return lambda done, total: watch.progress(fault.title, done, max(total, done + 1 if not total else 0))
 
 
 def _bad(fault: Fault, found: Findings, verdict: str, words: str) -> Row:

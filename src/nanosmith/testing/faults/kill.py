@@ -9,6 +9,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger, open_ledger
 from nanosmith.testing.faults.customers import Customers
 from nanosmith.testing.faults.folder import check_folder, new_home
@@ -51,6 +52,9 @@ def kill(
                 found.raise_if_any()
                 tick(cycle + 1, cycles)
         _finish(receipts, found, server)
+    with suppress(RuntimeError):
+        until(lambda: not processes_of(home), "all processes end")
+    found.wrong += [f"process {pid}, which does not end" for pid in processes_of(home)]
     check_folder(home, found)
     found.wrong += customers.complaints
     found.raise_if_any()
@@ -99,13 +103,17 @@ class Killer:
         for work in running:
             pid = int(str(work.owner).rpartition(":")[2])
             with suppress(ProcessLookupError):
-                if _is_process_of(pid, work.id):
+                if _is_called_with(pid, work.id):  # else a supervisor, which has work for a moment
                     os.kill(pid, signal.SIGKILL)
 
 
-def _is_process_of(pid: int, id: str) -> bool:
-    """Not a supervisor, which has work for a moment, and nobody else who has the number by now. Linux alone tells."""
+def processes_of(home: Home) -> list[int]:
+    """Those that serve, or work for, this data folder. Linux alone tells."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_called_with(int(path.name), str(home.root))]
+
+
+def _is_called_with(pid: int, word: str) -> bool:
     try:
-        return id.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
