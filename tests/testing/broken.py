@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from nanosmith.core.errors import Unavailable
 from nanosmith.jobs import leftovers
 from nanosmith.store import atomic, checkpoints
 from nanosmith.store.blobs import Blob, BlobFolder, blob, folder
@@ -110,15 +111,16 @@ def careless_tidying() -> None:
     leftovers._check_lease = lambda _: None  # type: ignore[assignment]
 
 
-def impatient() -> None:
-    """An event whose database is away is dropped."""
+def impatient(train: Any, **given: Any) -> Any:
+    """A flow in whose process a row is dropped when the database is away."""
     write = database.Database.write
 
     def once(self: database.Database, work: Any) -> Any:
         self.patience_s = 0.0
         try:
             return write(self, work)
-        except Exception:
+        except Unavailable:
             return None
 
     database.Database.write = once  # type: ignore[method-assign]
+    return slow_tune(train, **given)

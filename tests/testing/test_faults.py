@@ -137,8 +137,8 @@ def test_postgres_restarts(tmp_path: Path, postgres: Any, times: int) -> None:
 
 @pytest.mark.long
 def test_impatience_with_postgres_is_found(tmp_path: Path, postgres: Any) -> None:
-    """A ledger that gives up what it could not write is seen."""
-    assert found(restart.restart, tmp_path, times=1, server=postgres, broken=f"{BROKEN}:impatient")
+    """A job that gives up what it could not write is seen."""
+    assert found(restart.restart, tmp_path, times=2, server=postgres, tune=f"{BROKEN}:impatient")
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from nanosmith.testing.faults.client import Client
 from nanosmith.testing.faults.customers import Customers
 from nanosmith.testing.faults.folder import check_folder, new_home
 from nanosmith.testing.faults.found import Findings, NotPossible, Outcome, Tick, unheard
+from nanosmith.testing.faults.launch import SLOW
 from nanosmith.testing.faults.process import Server, ended, until
 from nanosmith.testing.faults.receipts import JOBS, MARK, Receipts
 from nanosmith.testing.tiny import chat_lines, topic_rows
@@ -25,7 +26,7 @@ BETWEEN_STEPS = 12
 
 
 def restart(
-    folder: Path, *, times: int = 2, server: postgres.Server | None = None, broken: str = "", tick: Tick = unheard
+    folder: Path, *, times: int = 2, server: postgres.Server | None = None, tune: str = SLOW, tick: Tick = unheard
 ) -> Outcome:
     """PostgreSQL is restarted, as after a crash, while a job runs and clients upload and ask. The job succeeds without
     having been interrupted; each of its events is there once, and so is everything that was acknowledged.
@@ -35,7 +36,7 @@ def restart(
     with _running(server) as database:
         home, found = new_home(folder / "home", database=database.new_database()), Findings()
         environment = {DATABASE_VARIABLE: str(home.database)}
-        served = Server(home.root, broken=broken, environment=environment)
+        served = Server(home.root, tune=tune, environment=environment)
         receipts = Receipts(served.client)
         customers = Customers(served.client, receipts, work=2, seed=0)
         with ended(served):
