@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import msgspec
 
 from nanosmith.core.errors import Unavailable
 from nanosmith.jobs import leftovers
+from nanosmith.jobs.watch import LedgerWatch
 from nanosmith.store import atomic, checkpoints
 from nanosmith.store.blobs import Blob, BlobFolder, blob, folder
-from nanosmith.store.ledger import database, rows
+from nanosmith.store.ledger import rows
 from nanosmith.testing import slow_tune
 
 LATE_S = 1.0
@@ -111,16 +113,15 @@ def careless_tidying() -> None:
     leftovers._check_lease = lambda _: None  # type: ignore[assignment]
 
 
-def impatient(train: Any, **given: Any) -> Any:
-    """A flow in whose process a row is dropped when the database is away."""
-    write = database.Database.write
+def impatient(train: Any, *, watch: LedgerWatch, **given: Any) -> Any:
+    """A flow whose figures are dropped when the database is away."""
+    told, base = watch.metrics, watch._ledger.database
 
-    def once(self: database.Database, work: Any) -> Any:
-        self.patience_s = 0.0
-        try:
-            return write(self, work)
-        except Unavailable:
-            return None
+    def metrics(*given: Any) -> None:
+        patience_s, base.patience_s = base.patience_s, 0.0
+        with suppress(Unavailable):
+            told(*given)
+        base.patience_s = patience_s
 
-    database.Database.write = once  # type: ignore[method-assign]
-    return slow_tune(train, **given)
+    watch.metrics = metrics  # type: ignore[method-assign]
+    return slow_tune(train, watch=watch, **given)

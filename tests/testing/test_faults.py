@@ -138,7 +138,7 @@ def test_postgres_restarts(tmp_path: Path, postgres: Any, times: int) -> None:
 @pytest.mark.long
 def test_impatience_with_postgres_is_found(tmp_path: Path, postgres: Any) -> None:
     """A job that gives up what it could not write is seen."""
-    assert found(restart.restart, tmp_path, times=2, server=postgres, tune=f"{BROKEN}:impatient")
+    assert found(restart.restart, tmp_path, times=2, server=postgres, tune=f"{BROKEN}:impatient").found.lost
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

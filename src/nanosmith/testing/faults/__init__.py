@@ -3,8 +3,8 @@ everything that was acknowledged. `python -m nanosmith.testing.faults` runs them
 
 outcome = kill(folder, cycles=20)      # raises FaultFound, NotPossible
 
-`broken` of a fault, or the flow `tune`, names a function ("module:function") that each process under test calls before
-it begins: so a test can break the product, and see that the fault is found.
+`broken` names a function ("module:function") that each process under test calls before it begins, and `tune` the flow of
+its jobs: so a test can break the product, and see that the fault is found.
 """
 
 from nanosmith.testing.faults.found import FaultFound, Findings, NotPossible, Outcome, Tick
