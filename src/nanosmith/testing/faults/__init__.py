@@ -3,7 +3,7 @@ everything that was acknowledged. `python -m nanosmith.testing.faults` runs them
 
 outcome = kill(folder, cycles=20)      # raises FaultFound, NotPossible
 
-`broken` names a function ("module:function") that each process under test calls before it begins, and `tune` the flow of
+`broken` names a function ("module:function") that each process under test calls before it begins, `tune` the flow of
 its jobs: so a test can break the product, and see that the fault is found.
 """
 
