@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from nanosmith.jobs.webhook_hosts import PRIVATE_VARIABLE
+from nanosmith.jobs.webhooks.hosts import PRIVATE_VARIABLE
 from nanosmith.store.home import BLOBS_VARIABLE, DATABASE_VARIABLE, VARIABLE, Home, open_home
 from tests.s3_server import INSTALL, S3Server, find_program, started_server
 

@@ -14,6 +14,7 @@ from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import ModelRow
 from nanosmith.testing import tiny_bundle, write_chat
+from nanosmith.testing.tiny import tiny_scope
 
 ROWS = [("my refund", "refund"), ("the login page", "login"), ("no idea", "login")]
 
@@ -40,9 +41,23 @@ def test_json(bundle: str, file: str) -> None:
     assert result.exit_code == 0
     assert (report["n"], report["accuracy"]) == (3, pytest.approx(2 / 3))
     assert 0 < report["macro_f1"] <= 1
+    assert (report["micro_f1"], report["ece"]) == (report["accuracy"], report["calibration"]["ece"])
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"]
     assert report["bytes"] > 0
     assert "evaluate" in result.stderr
+
+
+def test_sets_of_labels(tmp_path: Path) -> None:
+    """A bundle that answers with sets is measured on rows of text and labels: whole sets, and single decisions."""
+    bundle = str(tiny_bundle(tmp_path / "sets", kind="labels").path)
+    rows = [("refund and login", ["login", "refund"]), ("my login", ["login", "refund"]), ("delivery", ["delivery"])]
+    file = tmp_path / "sets.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "labels": labels}) + "\n" for text, labels in rows))
+    report = json.loads(run(bundle, str(file), "--json").stdout)
+    assert (report["kind"], report["accuracy"]) == ("labels", pytest.approx(2 / 3))
+    assert report["micro_f1"] == pytest.approx(8 / 9)
+    assert 0 < report["macro_f1"] < 1
+    assert 0 <= report["ece"] <= 1
 
 
 def test_text(bundle: str, file: str) -> None:
@@ -98,3 +113,37 @@ def test_wrong_file(bundle: str, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "absent.jsonl" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_out_of_scope_examples(bundle: str, tmp_path: Path) -> None:
+    """They are left out of the accuracy, and their figures are at the top too; the bundle need not know of any."""
+    file = str(write_chat(tmp_path / "oos.jsonl", [*ROWS, ("what is love", "none"), ("sing", "none")]))
+    report = json.loads(run(bundle, file, "--oos-label", "none", "--json").stdout)
+    assert (report["n"], report["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert (report["scope"]["outside"], report["oos_recall"]) == (2, None)
+    assert 0 <= report["oos_auroc"] <= 1
+
+
+def test_out_of_scope_examples_of_a_bundle_with_a_score(tmp_path: Path) -> None:
+    """The label that the bundle answers with need not be named again."""
+    bundle = str(tiny_bundle(tmp_path / "scoped", scope=tiny_scope("none")).path)
+    known = [("refund", "refund"), ("login", "login")]
+    file = str(write_chat(tmp_path / "oos.jsonl", [*known, ("what is love", "none"), ("sing", "none")]))
+    report = json.loads(run(bundle, file, "--json").stdout)
+    assert (report["oos_auroc"], report["oos_recall"], report["scope"]["refused"]) == (1.0, 1.0, 0.0)
+    text = run(bundle, file, "--html", str(tmp_path / "page.html")).stdout
+    assert "of 2 others 100.0 % are refused" in text
+    assert "Out of scope" in (tmp_path / "page.html").read_text()
+
+
+def test_deep(bundle: str, file: str, tmp_path: Path) -> None:
+    """--deep adds typos, the attack and swapped groups to JSON, text and page; the seed is told."""
+    page = tmp_path / "report.html"
+    report = json.loads(run(bundle, file, "--deep", "--seed", "5", "--json", "--html", str(page)).stdout)
+    assert (report["robustness"]["n"], report["robustness"]["seed"]) == (3, 5)
+    assert 0 <= report["robustness"]["attack"]["kept"] <= 1
+    assert {row["axis"] for row in report["fairness"]["axes"]} >= {"gender", "name", "religion"}
+    assert "Names and groups swapped" in page.read_text(encoding="utf-8")
+    text = run(bundle, file, "--deep").stdout
+    assert "Typos, on a sample of 3" in text
+    assert json.loads(run(bundle, file, "--json").stdout)["robustness"] is None

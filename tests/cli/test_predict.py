@@ -16,6 +16,7 @@ from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import ModelRow
 from nanosmith.testing import tiny_bundle
+from nanosmith.testing.tiny import tiny_scope
 
 
 @pytest.fixture
@@ -160,3 +161,13 @@ def test_no_torch(bundle: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("refund")
     assert not set(done.stderr.split()) & {"torch", "transformers", "sklearn", "nanosmith.recipes", "nanosmith.score"}
+
+
+def test_out_of_scope(tmp_path: Path) -> None:
+    """The answer is the label for it, the score and the flag stand beside it."""
+    bundle = str(tiny_bundle(tmp_path / "scoped", scope=tiny_scope("none")).path)
+    answers = [json.loads(line) for line in predict(bundle, "what is love", "my refund", "--json").stdout.splitlines()]
+    assert [(answer["value"], answer["refused"]) for answer in answers] == [("none", True), ("refund", False)]
+    assert answers[1]["out_of_scope"] < 0.5 <= answers[0]["out_of_scope"]
+    assert "none" in predict(bundle, "what is love").stdout
+    assert "(out of scope)" in predict(bundle, "what is love").stdout

@@ -94,6 +94,18 @@ def test_settings_reach_the_flow(flow: FakeFlow, train: str, tmp_path: Path) -> 
     }
 
 
+def test_combined(flow: FakeFlow, train: str) -> None:
+    """--combined asks for a model that recognises joined queries."""
+    assert tune(train, "--combined").exit_code == 0
+    assert flow.called["settings"] == TuneSettings(combined=True)
+
+
+def test_going_on_from_an_earlier_model(flow: FakeFlow, train: str) -> None:
+    """The earlier model, its old examples, and whether these are kept reach the flow."""
+    assert tune(train, "--base", "support", "--replay", "old.jsonl", "--no-keep-examples").exit_code == 0
+    assert flow.called["settings"] == TuneSettings(base="support", replay="old.jsonl", keep_examples=False)
+
+
 def test_defaults_are_the_settings_defaults(flow: FakeFlow, train: str, own_home: Path) -> None:
     """Without options the flow gets the settings as they are by default, and the data folder of the environment."""
     assert tune(train).exit_code == 0
@@ -108,7 +120,7 @@ def test_json_is_the_last_line(flow: FakeFlow, train: str, tmp_path: Path) -> No
     assert (shown["bundle"], shown["task"], shown["recipe"], shown["name"]) == (
         str(tmp_path / "out"), "choice", "static/1", "mine",
     )  # fmt: skip
-    assert {"n", "accuracy", "macro_f1", "latency_ms", "bytes"} <= shown["report"].keys()
+    assert {"n", "accuracy", "macro_f1", "micro_f1", "ece", "latency_ms", "bytes"} <= shown["report"].keys()
     assert shown["seconds"] >= 0
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from nanosmith.cli.main import app
-from nanosmith.jobs.webhooks import DELIVERY, EVENTS, announce
+from nanosmith.jobs.webhooks.webhooks import DELIVERY, EVENTS, announce
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 

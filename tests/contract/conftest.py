@@ -16,7 +16,7 @@ import pytest
 from openai import OpenAI
 from tests.contract.surface import Calls, methods
 
-from nanosmith.jobs.webhook_hosts import PRIVATE_VARIABLE
+from nanosmith.jobs.webhooks.hosts import PRIVATE_VARIABLE
 from nanosmith.store.home import BLOBS_VARIABLE, DATABASE_VARIABLE, VARIABLE
 from nanosmith.testing import topic_rows, write_chat
 

@@ -124,11 +124,11 @@ def test_checkpoints_can_be_called(train: Path, home: Home, base_folder: Path) -
     watch = Told()
     chosen = settings(base_folder, recipe="tune_encoder", epochs=4, batch_size=16, learning_rate_multiplier=0.1)
     tune(train, settings=chosen, home=home, watch=watch, keep_checkpoints=3)
-    assert watch.checkpoints == [f"topics:ckpt-step-{step}" for step in (6, 9, 12)]
+    assert watch.checkpoints == [f"topics:ckpt-step-{step}" for step in (8, 12, 16)]
     rows = {row.name: row for row in _models(home)}
     assert set(rows) == {"topics", *watch.checkpoints}
     assert (
-        open_predictor(home.bundles / rows["topics:ckpt-step-6"].bundle).predict(["refund"])[0].confidence is not None
+        open_predictor(home.bundles / rows["topics:ckpt-step-8"].bundle).predict(["refund"])[0].confidence is not None
     )
 
 

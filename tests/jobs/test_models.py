@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nanosmith.core.errors import InputError
-from nanosmith.jobs.models import base_models, resolve
+from nanosmith.jobs.models import LocalModel, base_models, resolve
+from nanosmith.store.ledger import Ledger
+from nanosmith.store.records import ModelRow
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,11 @@ def test_part_of_a_name_is_not_that_name(name: str) -> None:
         resolve(name)
 
 
-def test_tuned_model_as_base_is_refused() -> None:
-    """Tuning a tuned model is not there yet, and the message says so."""
-    with pytest.raises(InputError, match="cannot be tuned further yet") as caught:
-        resolve("ft:gpt-4.1-nano:local::abcdefgh")
-    assert caught.value.param == "model"
+def test_tuned_model_goes_on(ledger: Ledger) -> None:
+    """A fine-tuned model of the ledger is its own base; one that is not there is refused, with near names."""
+    name = "ft:gpt-4.1-nano:local::abcdefgh"
+    ledger.add_model(ModelRow(name, 1, "bundle", "0" * 64, "minilm-l6"))
+    assert resolve(name, ledger) == LocalModel("auto", name, tuned=True)
+    with pytest.raises(InputError, match=r"no fine-tuned model of this name is here.*Did you mean ft:gpt") as caught:
+        resolve(f"{name}x", ledger)
+    assert (caught.value.param, caught.value.code) == ("model", "model_not_found")

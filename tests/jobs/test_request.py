@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_hyperparameter_out_of_range(name: str, value: Any) -> None:
     with pytest.raises(InputError) as caught:
         read_request(LEAST | {"method": {"type": "supervised", "supervised": {"hyperparameters": {name: value}}}})
     assert caught.value.param == f"method.supervised.hyperparameters.{name}"
-    assert f"got {value!r}" in str(caught.value)
+    assert f"got {json.dumps(value)}" in str(caught.value)
     assert '"auto"' in str(caught.value)
 
 
@@ -74,6 +75,8 @@ def test_hyperparameter_out_of_range(name: str, value: Any) -> None:
         ("metadata", {"k" * 65: "v"}, "metadata"),
         ("metadata", {"k": "v" * 513}, "metadata"),
         ("metadata", {"k": 1}, "metadata"),
+        ("metadata", {"k\0": "v"}, "metadata"),
+        ("metadata", {"k": "v\0"}, "metadata"),
         ("metadata", {str(i): "" for i in range(17)}, "metadata"),
         ("integrations", [{"type": "wandb"}] * 6, "integrations"),
         ("method", {"type": "magic"}, "method.type"),
@@ -130,11 +133,20 @@ def test_own_extension() -> None:
     assert settings(nanosmith={"budget": 90}).budget_s == 90.0
 
 
+def test_what_a_model_learns_beyond_its_examples() -> None:
+    """`nanosmith` asks for joined queries, misspellings, a label of none, and what becomes of likely label errors."""
+    asked = {"combined": True, "noise": False, "oos_label": "oos", "refuse": 0.1, "label_errors": "drop"}
+    found = settings(nanosmith=asked)
+    assert {name: getattr(found, name) for name in asked} == asked
+
+
 @pytest.mark.parametrize(
     ("own", "param"),
     [
         ({"budget": "soon"}, "nanosmith.budget"),
         ({"budget": 0}, "nanosmith.budget"),
+        ({"refuse": 1}, "nanosmith.refuse"),
+        ({"label_errors": "mend"}, "nanosmith.label_errors"),
         ({"recipe": "statik/1"}, "nanosmith.recipe"),
     ],
 )

@@ -95,6 +95,28 @@ def test_success_from_files_to_model(home: Home, ledger: Ledger, upload: Any, cr
     assert not list(home.jobs.glob("*"))
 
 
+def test_going_on_from_a_fine_tuned_model(home: Home, ledger: Ledger, upload: Any, create: Any) -> None:
+    """A job whose model is a fine-tuned one gives the flow its name as the base; the files' answers are read in its
+    form, and three examples of one new label are enough."""
+    first = finish(home, create(suffix="shop"))
+    seen: dict[str, Any] = {}
+
+    def tune(train: Any, **given: Any) -> Any:
+        seen.update(given, train=train)
+        return quick_tune(train, **given)
+
+    few = [{"text": f"close my account {i}", "label": "closing"} for i in range(3)]
+    job = create(model=first.fine_tuned_model, training_file=upload("\n".join(map(json.dumps, few)).encode()),
+                 nanosmith={"keep_examples": False})  # fmt: skip
+    row = finish(home, job, tune)
+    assert (row.status, row.error) == ("succeeded", None)
+    assert row.fine_tuned_model == f"ft:gpt-4.1-nano:local::{job.id[-8:]}"
+    assert (seen["settings"].base, seen["settings"].size) == (first.fine_tuned_model, "auto")
+    assert not seen["settings"].keep_examples
+    assert seen["train"].values == ["closing"] * 3
+    assert seen["train"].task.labels == ("delivery", "login", "refund")
+
+
 def test_flow_is_given_the_request(home: Home, create: Any) -> None:
     """Settings, name, seed and data reach the flow as asked."""
     seen: dict[str, Any] = {}

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT
 from nanosmith.predict.open import open_predictor
+from nanosmith.predict.tfidf import VOCABULARY_FILE, WEIGHTS_FILE, Vocabulary
 from nanosmith.store.bundles import Bundle, seal
 from nanosmith.testing import tiny_bundle
 
@@ -48,10 +50,30 @@ def tiny_encoder(folder: Path) -> Bundle:
     return seal(draft, manifest, folder)
 
 
-@pytest.fixture(params=["static/1 choice", "static/1 labels", "encoder/1"])
+def tiny_tfidf(folder: Path) -> Bundle:
+    """A tfidf/1 bundle that answers the labels named in the text, and knows one pair and two n-grams of them."""
+    source = tiny_bundle(folder.with_name("source"))
+    draft = folder.with_name("draft")
+    draft.mkdir()
+    words = ["delivery", "login", "refund"]
+    weight = np.concatenate([np.eye(3), [[0, 0, 1]], [[0, 0, 1]], [[0, 1, 0]]])  # words, refund refund, " ref", "ogin"
+    tensors = {
+        "pairs": np.array([2 * 3 + 2]), "idf": np.full(6, 1.5, dtype=np.float32),
+        "weight": (127 * weight).astype(np.int8), "scales": np.full(3, 8 / 127, dtype=np.float32),
+        "bias": np.zeros(3, dtype=np.float32),
+    }  # fmt: skip
+    save_file(tensors, draft / WEIGHTS_FILE)
+    (draft / VOCABULARY_FILE).write_bytes(msgspec.json.encode(Vocabulary(words, [" ref", "ogin"])))
+    manifest = msgspec.structs.replace(source.manifest, predictor="tfidf/1", name="tiny-tfidf")
+    return seal(draft, manifest, folder)
+
+
+@pytest.fixture(params=["static/1 choice", "static/1 labels", "encoder/1", "tfidf/1"])
 def predictor(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Each kind of local predictor in turn."""
     if request.param == "encoder/1":
         return open_predictor(tiny_encoder(tmp_path / "bundle"))
+    if request.param == "tfidf/1":
+        return open_predictor(tiny_tfidf(tmp_path / "bundle"))
     kind = "choice" if request.param.endswith("choice") else "labels"
     return open_predictor(tiny_bundle(tmp_path / "bundle", kind=kind))  # type: ignore[arg-type]

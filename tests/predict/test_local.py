@@ -82,6 +82,20 @@ def test_no_label_is_an_answer(tmp_path: Path) -> None:
     assert open_predictor(tiny_bundle(tmp_path / "b", kind="labels")).predict(["nothing"])[0].value == ()
 
 
+def test_at_least_one_label(tmp_path: Path) -> None:
+    """Where no training example was empty, the label nearest to its threshold is answered; confidence is that among
+    the sets that are not empty."""
+    bundle = tiny_bundle(tmp_path / "bundle", kind="labels")
+    options = {"thresholds": (0.7, 0.02, 0.7), "examples": 10, "at_least_one": True}
+    predictor = recalibrated(bundle, tmp_path / "nonempty", **options)
+    [nothing] = predictor.predict(["nothing"])
+    assert nothing.value == ("login",)  # three equal probabilities: the lowest threshold is the nearest
+    p = nothing.probabilities
+    anything = 1 - (1 - p[0]) * (1 - p[1]) * (1 - p[2])
+    assert nothing.confidence == pytest.approx((1 - p[0]) * p[1] * (1 - p[2]) / anything, rel=1e-4)
+    assert predictor.predict(["delivery refund"])[0].value == ("delivery", "refund")
+
+
 def test_opening(tmp_path: Path) -> None:
     """By folder or as an opened bundle; a damaged or missing one is refused."""
     bundle = tiny_bundle(tmp_path / "bundle")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nanosmith.predict.local import sigmoid, softmax
+from nanosmith.predict.local import reached, sigmoid, softmax
 from nanosmith.score import calibration as calibrate
 
 CONFIDENCES = st.integers(1, 80).flatmap(
@@ -94,12 +94,48 @@ def test_thresholds_maximise_f1_of_frequent_labels() -> None:
 
 
 def test_thresholds_of_rare_labels_stay_near_a_half() -> None:
-    """One positive moves the threshold by a tenth of the way at most; none leaves it at 0.5."""
+    """One positive moves the threshold by a tenth of the way at most; none leaves it where it was."""
     probabilities = np.array([[0.1, 0.9], [0.01, 0.2], [0.02, 0.1]])
     wanted = np.array([[True, False], [False, False], [False, False]])
     rare, absent = calibrate.fit_thresholds(probabilities, wanted)
     assert 0.45 < rare < 0.5
     assert absent == 0.5
+
+
+def exact(probabilities: np.ndarray, wanted: np.ndarray, threshold: float, *, at_least_one: bool) -> int:
+    """Wholly right sets, as the runtime decides."""
+    rows = [reached(row, (threshold,) * len(row), at_least_one=at_least_one) for row in probabilities.tolist()]
+    return int((np.array(rows) == wanted).all(axis=1).sum())
+
+
+@given(st.integers(0, 2**32), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_common_threshold_is_the_best(seed: int, at_least_one: bool) -> None:
+    """With many examples no threshold of a grid gives clearly more right sets than the common one."""
+    random = np.random.default_rng(seed)
+    wanted = random.random((400, 3)) < 0.4
+    wanted[:, 0] |= at_least_one & ~wanted.any(axis=1)
+    probabilities = np.clip(random.normal(np.where(wanted, 0.5, 0.2), 0.1), 0, 1)
+    common = calibrate.fit_common_threshold(probabilities, wanted, at_least_one=at_least_one)
+    found = exact(probabilities, wanted, common, at_least_one=at_least_one)
+    grid = [exact(probabilities, wanted, t, at_least_one=at_least_one) for t in np.linspace(0.05, 0.95, 31)]
+    assert 0.25 < common < 0.5
+    assert found >= max(grid) - 8  # the pull towards 0.5
+
+
+def test_rare_labels_get_the_common_threshold() -> None:
+    """Where frequent labels part at 0.2, a label without any positive is answered from about there too."""
+    random = np.random.default_rng(0)
+    wanted = random.random((500, 3)) < [0.5, 0.5, 0.0]
+    probabilities = np.where(wanted, random.uniform(0.22, 0.6, (500, 3)), random.uniform(0, 0.18, (500, 3)))
+    *_, absent = calibrate.fit_thresholds(probabilities, wanted)
+    assert 0.17 < absent < 0.23
+
+
+def test_common_threshold_without_a_choice() -> None:
+    """No examples, or none that any threshold can make right, give 0.5."""
+    assert calibrate.fit_common_threshold(np.zeros((0, 2)), np.zeros((0, 2), dtype=bool)) == 0.5
+    assert calibrate.fit_common_threshold(np.array([[0.1, 0.9]]), np.array([[True, False]])) == 0.5
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 4))

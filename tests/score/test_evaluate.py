@@ -78,6 +78,16 @@ def test_unseen_labels_count_as_wrong() -> None:
     assert np.isfinite(report.calibration.nll or 0.0)
 
 
+def test_right_answers_by_number_of_labels(tmp_path: Path) -> None:
+    """Where sets of different sizes are wanted, a note tells how many of each size are wholly right."""
+    predictor = open_predictor(tiny_bundle(tmp_path / "several", kind="labels"))
+    report = evaluate(predictor, ["refund", "login", "login refund"], [("refund",), (), ("login", "refund")])
+    assert report.notes[0] == (
+        "Wholly right by the number of labels: 0.0% of 1 that want 0, 100.0% of 1 that want 1, 100.0% of 1 that want 2."
+    )
+    assert not any("number of labels" in note for note in evaluate(predictor, ["refund"], [("refund",)]).notes)
+
+
 def test_labels(tmp_path: Path) -> None:
     """For sets of labels the accuracy counts equal sets; a label missed and one unseen are told apart."""
     predictor = open_predictor(tiny_bundle(tmp_path / "several", kind="labels"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanosmith.score.intervals import bootstrap_macro_f1, wilson
+from nanosmith.score.intervals import bootstrap_macro_f1, paired_difference, wilson
 from nanosmith.score.metrics import counts, macro_f1
 
 
@@ -17,6 +17,15 @@ def test_wilson_known_values() -> None:
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775328), abs=1e-6)
     assert wilson(10, 10) == pytest.approx((0.7224672, 1.0), abs=1e-6)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_paired_difference_known_values() -> None:
+    """Worked out by hand: 10 lost and 2 won of 100; nothing changed; nothing known."""
+    assert paired_difference(10, 2, 100) == pytest.approx((0.01084, 0.14602), abs=1e-5)
+    low, high = paired_difference(0, 0, 100)
+    assert low == pytest.approx(-high)
+    assert 0 < high < 0.03
+    assert paired_difference(0, 0, 0) == (-1.0, 1.0)
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 
 from nanosmith.score.cost import CoreHour, Cost, load_prices
+from nanosmith.score.fairness import AxisRow
 from nanosmith.score.parity import Parity
 from nanosmith.score.report import Calibration, Report
+from nanosmith.score.robustness import Loss, Robustness
 
 PAGE = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("struct", [Report, Calibration, Cost, Parity], ids=lambda struct: struct.__name__)
+STRUCTS = [Report, Calibration, Cost, Parity, Robustness, Loss, AxisRow]
+
+
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
 def test_every_field_is_explained(struct: type) -> None:
     """Each field of the report is named in docs/report.md."""
     missing = [name for name in struct.__struct_fields__ if f"`{name}`" not in PAGE]  # type: ignore[attr-defined]

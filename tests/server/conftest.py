@@ -8,9 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
+import openai
 import pytest
 import uvicorn
 from openai import OpenAI
@@ -29,6 +31,8 @@ from nanosmith.testing import tiny_bundle
 TUNED = "ft:nanosmith-nano:local:support:abcd1234"
 CHECKPOINT = f"{TUNED}:ckpt-step-20"
 NAMES = ("tiny", TUNED, CHECKPOINT, "org/model:v1")
+LABELS = ("delivery", "login", "refund")
+"""Of the tiny models."""
 
 
 class Served:
@@ -43,6 +47,13 @@ class Served:
         """The official client, which refuses every answer that does not fit its types."""
         given = {"max_retries": 0, "timeout": 20} | options
         return OpenAI(base_url=f"{self.url}/v1", api_key=api_key, _strict_response_validation=True, **given)  # type: ignore[arg-type]
+
+
+def refused(call: Callable[..., object], *given: Any, **options: Any) -> openai.BadRequestError:
+    """The error with which a call of the client is answered."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        call(*given, **options)
+    return caught.value
 
 
 @contextmanager

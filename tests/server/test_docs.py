@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from nanosmith.core import limits
-from nanosmith.server import responses_request
-from nanosmith.server.chat_request import IGNORED, ChatRequest
-from nanosmith.server.responses_request import ResponseRequest
+from nanosmith.server.chat.request import IGNORED, ChatRequest
+from nanosmith.server.responses import request as responses_request
+from nanosmith.server.responses.request import ResponseRequest
 from nanosmith.testing import topic_rows, write_chat
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"

@@ -16,10 +16,10 @@ from openai import OpenAI
 from tests.server.app_routes import PARAMETER, Call, calls
 from tests.server.conftest import running
 
-from nanosmith.jobs.webhooks import new_endpoint
+from nanosmith.jobs.webhooks.webhooks import new_endpoint
+from nanosmith.server.access.keys import digest, new_key
 from nanosmith.server.app import create_app
-from nanosmith.server.eval_records import ITEM
-from nanosmith.server.keys import digest, new_key
+from nanosmith.server.evals.records import ITEM
 from nanosmith.server.services import Services
 from nanosmith.store.home import DEFAULT_PROJECT, Home, open_home
 from nanosmith.store.ledger import new_id

@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 from nanosmith.core.limits import MAX_BODY_BYTES
-from nanosmith.server.auth import is_local
+from nanosmith.server.access.auth import is_local
 from nanosmith.store.home import Home
 
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "refund"}]}

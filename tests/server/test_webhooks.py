@@ -14,14 +14,14 @@ import msgspec
 import openai
 import pytest
 from openai import OpenAI
+from tests.server.access.test_auth import add_key, bearer
 from tests.server.conftest import Served, running
-from tests.server.test_auth import add_key, bearer
 from tests.webhook_receiver import Names, Receiver
 
-from nanosmith.jobs import webhook_post
-from nanosmith.jobs.courier import claim, deliver
-from nanosmith.jobs.webhook_hosts import PRIVATE_VARIABLE
-from nanosmith.jobs.webhooks import (
+from nanosmith.jobs.webhooks import post as webhook_post
+from nanosmith.jobs.webhooks.courier import claim, deliver
+from nanosmith.jobs.webhooks.hosts import PRIVATE_VARIABLE
+from nanosmith.jobs.webhooks.webhooks import (
     DELIVERY,
     ENDPOINT,
     EVENTS,
@@ -223,6 +223,15 @@ def test_what_is_sent_twice_is_done_once(client: OpenAI, headers: dict[str, str]
     if "idempotency-key" in headers:
         with pytest.raises(openai.BadRequestError, match="replaced since"):
             client.webhooks.rotate_secret(first.id, extra_headers=headers)
+
+
+def test_what_a_key_made_can_be_deleted(client: OpenAI) -> None:
+    """As for the other resources, the same Idempotency-Key is then refused, and makes no second endpoint."""
+    given: Any = {"name": "mine", "url": PUBLIC, "event_types": [FAILED], "extra_headers": {"idempotency-key": "gone"}}
+    client.webhooks.delete(client.webhooks.create(**given).id)
+    with pytest.raises(openai.BadRequestError, match="was deleted"):
+        client.webhooks.create(**given)
+    assert list(client.webhooks.list()) == []
 
 
 def test_changes(client: OpenAI) -> None:

@@ -27,20 +27,29 @@ def check(
         Literal["choice", "labels"] | None, typer.Option(help="Kind of answer; none: recognised from the examples.")
     ] = None,
     format: Annotated[str | None, typer.Option(help="chat, jsonl or csv; none: recognised from the content.")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also look for label errors, leakage and personal data; needs a base.")
+    ] = False,
+    base: Annotated[str | None, typer.Option(help="Weights that --deep reads texts with: a name or a folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with every problem.")] = False,
 ) -> None:
     """Check a data file before tuning. Exit code 0: usable, warnings allowed; 2: there are errors."""
+    from nanosmith.cli.audit import as_deep, deep_audit, show_audit
     from nanosmith.data.load import inspect
 
     found = inspect(file, kind=kind, format=format)
     tested = None if test is None else _inspect_test(test, found)
+    audited = deep_audit(found, tested, base) if deep else None
     if as_json:
-        typer.echo(json.dumps(as_object(file, found, test, tested), ensure_ascii=False))
+        shown = as_object(file, found, test, tested) | {"deep": audited and as_deep(audited)}
+        typer.echo(json.dumps(shown, ensure_ascii=False))
     else:
-        _show(file, found)
+        _show(file, found, listed=audited is None)
         if test is not None and tested is not None:
             typer.echo()
-            _show(test, tested)
+            _show(test, tested, listed=audited is None)
+        if audited is not None:
+            show_audit(audited, file, test)
     if found.errors or (tested is not None and tested.errors):
         raise typer.Exit(2)
 
@@ -91,7 +100,8 @@ def _file_object(file: Path, found: Inspection) -> dict[str, Any]:
     }
 
 
-def _show(file: Path, found: Inspection) -> None:
+def _show(file: Path, found: Inspection, *, listed: bool) -> None:
+    """What a file holds; `listed`: and its problems, by code."""
     data = found.readable if found.readable is not None and len(found.readable) else None
     typer.echo(f"{file}: format {found.format}" + (f", {len(data):,} examples" if data else ""))
     if found.kind is not None:
@@ -100,7 +110,7 @@ def _show(file: Path, found: Inspection) -> None:
         typer.echo(f"  {sentence}")
     if data is not None:
         _show_numbers(data)
-    for line in _problem_lines(found.problems):
+    for line in _problem_lines(found.problems) if listed else ():
         typer.echo(line)
     errors = len(found.errors)
     warnings = len(found.problems) - errors

@@ -20,16 +20,24 @@ def eval_(
     prices: Annotated[
         Path | None, typer.Option(help="Your own price table (TOML) for the costs; none: the one that comes along.")
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also measure typos, an attack by single characters, and swapped names."),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the samples and typos of --deep.")] = 0,
+    oos_label: Annotated[
+        str | None, typer.Option(help="Label of the examples that are out of scope; none: as the model was tuned.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
 ) -> None:
-    """Measure accuracy, confidence, latency and cost of a tuned model."""
+    """Measure accuracy, confidence, latency, cost and robustness of a tuned model."""
     from nanosmith.cli.resolve import bundle_path
     from nanosmith.score.render import as_json as json_of
     from nanosmith.score.render import as_text
 
     if html is not None:
         _check_page(html)
-    report = _run(bundle_path(bundle), file, prices)
+    report = _run(bundle_path(bundle), file, prices, seed if deep else None, oos_label)
     if html is not None:
         _write_page(report, html)
     typer.echo(json_of(report) if as_json else as_text(report))
@@ -45,14 +53,14 @@ def _check_page(html: Path) -> None:
         raise InputError("this is a folder", where=str(html), allowed="a file to write the page to", param="html")
 
 
-def _run(bundle: Path, file: Path, prices: Path | None) -> Report:
+def _run(bundle: Path, file: Path, prices: Path | None, deep_seed: int | None, oos_label: str | None) -> Report:
     from nanosmith.cli.progress import RichWatch
     from nanosmith.flows.evaluate import evaluate
     from nanosmith.score.cost import load_prices
 
     table = load_prices(prices)
     with RichWatch() as watch:
-        return evaluate(bundle, file, watch=watch, prices=table)
+        return evaluate(bundle, file, watch=watch, prices=table, deep_seed=deep_seed, oos_label=oos_label)
 
 
 def _write_page(report: Report, html: Path) -> None:

@@ -42,8 +42,8 @@ def add_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it: this is the only time that it is shown."""
-    from nanosmith.server.keys import digest, new_key
-    from nanosmith.server.scopes import ALL, check_scopes
+    from nanosmith.server.access.keys import digest, new_key
+    from nanosmith.server.access.scopes import ALL, check_scopes
     from nanosmith.store.ledger import new_id
     from nanosmith.store.records import KeyRow
 

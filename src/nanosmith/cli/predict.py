@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nanosmith.cli.inputs import Numbered
     from nanosmith.core.errors import InputError
     from nanosmith.core.example import Input
+    from nanosmith.core.explanation import Explanation
     from nanosmith.core.prediction import Prediction, Predictor
 
 TOP = 5  # labels shown with their probabilities
@@ -26,6 +27,7 @@ def predict(
     file: Annotated[
         str | None, typer.Option(help='JSONL of {"text"} or chat lines, or one text per line; - reads stdin.')
     ] = None,
+    explain: Annotated[bool, typer.Option(help="Also tell which words carried the answer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per input.")] = False,
 ) -> None:
     """Answer texts with a tuned model.
@@ -43,7 +45,7 @@ def predict(
     for line, given in inputs:
         answer = given if isinstance(given, InputError) else _answer(predictor, given)
         wrong += isinstance(answer, InputError)
-        show(line, given, answer)
+        show(line, given, answer, _explained(predictor, given, answer) if explain else None)
     if wrong:
         raise typer.Exit(InputError.exit_code)
 
@@ -71,32 +73,58 @@ def _answer(predictor: Predictor, given: Input) -> Prediction | InputError:
         return error
 
 
-def _show_json(line: int | None, given: Input | InputError, answer: Prediction | InputError) -> None:
+def _explained(predictor: Predictor, given: Input | InputError, answer: Prediction | InputError) -> Explanation | None:
+    from nanosmith.core.errors import InputError
+    from nanosmith.predict.explain import explain
+
+    if isinstance(given, InputError) or isinstance(answer, InputError):
+        return None
+    return explain(predictor, given, answer.value)
+
+
+def _show_json(
+    line: int | None, given: Input | InputError, answer: Prediction | InputError, why: Explanation | None
+) -> None:
+    from msgspec import to_builtins
+
     from nanosmith.cli.errors import error_object
 
     place: dict[str, Any] = {} if line is None else {"line": line}
     content = error_object(answer) if isinstance(answer, Exception) else as_object(answer)
-    typer.echo(json.dumps(place | content, ensure_ascii=False))
+    more: dict[str, Any] = {} if why is None else {"explanation": to_builtins(why)}
+    typer.echo(json.dumps(place | content | more, ensure_ascii=False))
 
 
-def _show_text(line: int | None, given: Input | InputError, answer: Prediction | InputError) -> None:
+def _show_text(
+    line: int | None, given: Input | InputError, answer: Prediction | InputError, why: Explanation | None
+) -> None:
     from nanosmith.cli.errors import say
 
     if isinstance(answer, Exception) or isinstance(given, Exception):
         say(str(answer) if line is None else f"line {line}: {answer}")
         return
-    value = answer.value if isinstance(answer.value, str) else ", ".join(answer.value) or "(no label)"
+    shown = answer.answer
+    value = shown if isinstance(shown, str) else ", ".join(shown) or "(no label)"
     confidence = "" if answer.confidence is None else f"  {answer.confidence:.2f}"
     cut = "  (end not read)" if answer.dropped_tokens else ""
-    typer.echo(f"{value}{confidence}{cut}  {_shortened(given)}")
+    far = "  (out of scope)" if answer.refused else ""
+    typer.echo(f"{value}{confidence}{far}{cut}  {_shortened(given)}")
+    if why is not None:
+        from nanosmith.cli import explained
+
+        explained.show(why)
 
 
 def as_object(answer: Prediction) -> dict[str, Any]:
-    """An answer as JSON: `probabilities` of the most probable labels; `truncated` when the end was not read."""
+    """An answer as JSON: `value` is what is answered, `probabilities` those of the most probable labels,
+    `out_of_scope` in [0, 1] (null where nothing tells it) refused from 0.5 on; `truncated` when the end was not
+    read."""
     return {
-        "value": answer.value,
+        "value": answer.answer,
         "confidence": answer.confidence,
         "probabilities": dict(answer.top(TOP)),
+        "out_of_scope": answer.out_of_scope,
+        "refused": answer.refused,
         "tokens": answer.tokens,
         "truncated": answer.dropped_tokens > 0,
     }

@@ -93,8 +93,8 @@ def _run(sock: socket.socket, folder: Path | None, key: str | None) -> None:
         raise MissingExtra(error.name or "starlette", "serve") from error
     del starlette, uvicorn
     from nanosmith.jobs.supervisor import Supervisor
-    from nanosmith.server import tracing
     from nanosmith.server.app import create_app
+    from nanosmith.server.watch import tracing
     from nanosmith.store.home import open_home
 
     opened: Home = open_home(folder)

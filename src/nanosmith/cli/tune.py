@@ -28,7 +28,31 @@ def tune(
     kind: Annotated[
         Literal["choice", "labels"] | None, typer.Option(help="Kind of answer; none: recognised from the examples.")
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Weights to start from: a name or a folder.")] = None,
+    combined: Annotated[
+        bool, typer.Option("--combined", help="Also recognise queries that join two or three of the labels.")
+    ] = False,
+    oos_label: Annotated[
+        str | None, typer.Option(help="Label of examples of none of the others; it is then answered out of scope.")
+    ] = None,
+    refuse: Annotated[
+        float, typer.Option(help="Share of in-scope queries that may be taken for out of scope, above 0, below 1.")
+    ] = 0.05,
+    base: Annotated[
+        str | None, typer.Option(help="Weights to start from: a base's name or folder, or an earlier model's.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="With an earlier model as base: its old examples, where they were not kept.")
+    ] = None,
+    keep_examples: Annotated[
+        bool, typer.Option(help="Keep the examples in the data folder, so that the model can be retrained.")
+    ] = True,
+    label_errors: Annotated[
+        Literal["keep", "drop", "downweight"], typer.Option(help="What becomes of examples with likely wrong labels.")
+    ] = "keep",
+    noise: Annotated[
+        bool | None,
+        typer.Option(help="Learn and correct misspellings; none: where that costs no accuracy on clean text."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; none: chosen.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; none: made from the file's name.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the bundle; none: inside the data folder.")] = None,
@@ -49,6 +73,13 @@ def tune(
         kind=kind,
         name=name,
         epochs=epochs,
+        combined=combined,
+        oos_label=oos_label,
+        refuse=refuse,
+        replay=None if replay is None else str(replay),
+        keep_examples=keep_examples,
+        label_errors=label_errors,
+        noise=noise,
     )
     if base is not None:
         settings = replace(settings, base=base)
@@ -73,14 +104,14 @@ def _run(train: Path, test: Path | None, settings: TuneSettings, out: Path | Non
 
 def as_object(tuned: Tuned, seconds: float) -> dict[str, Any]:
     """What scripts read."""
-    import msgspec
+    from nanosmith.score.render import as_object as object_of
 
     return {
         "bundle": str(tuned.bundle.path.resolve()),
         "name": tuned.model_name,
         "task": tuned.bundle.manifest.task.kind,
         "recipe": tuned.recipe,
-        "report": msgspec.to_builtins(tuned.report),
+        "report": object_of(tuned.report),
         "seconds": round(seconds, 1),
     }
 

@@ -29,7 +29,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Tell an address of a project's events, and print the secret that signs them: it is not shown again."""
-    from nanosmith.jobs.webhooks import EVENTS, add_endpoint, new_endpoint
+    from nanosmith.jobs.webhooks.webhooks import EVENTS, add_endpoint, new_endpoint
 
     row = new_endpoint(url, event or EVENTS, name=name, allow_http=allow_http)
     with opened_ledger(home) as ledger:
@@ -45,7 +45,7 @@ def add(
 @webhooks.command("ls")
 def list_webhooks(project: Project = "default", home: Folder = None, as_json: AsJson = False) -> None:
     """List a project's webhooks, oldest first, with how many deliveries wait, were taken and were given up."""
-    from nanosmith.jobs.webhooks import ENDPOINT, MAX_ENDPOINTS
+    from nanosmith.jobs.webhooks.webhooks import ENDPOINT, MAX_ENDPOINTS
 
     with opened_ledger(home) as ledger:
         own = ledger.of(find_project(ledger, project).id)
@@ -61,7 +61,7 @@ def remove(
     home: Folder = None,
 ) -> None:
     """Tell an address nothing any more, also not what waits to be told."""
-    from nanosmith.jobs.webhooks import remove_endpoint
+    from nanosmith.jobs.webhooks.webhooks import remove_endpoint
 
     with opened_ledger(home) as ledger:
         remove_endpoint(ledger.of(find_project(ledger, project).id), id)
@@ -69,7 +69,7 @@ def remove(
 
 
 def _shown(ledger: Ledger, row: Document) -> dict[str, Any]:
-    from nanosmith.jobs.webhooks import DELIVERY
+    from nanosmith.jobs.webhooks.webhooks import DELIVERY
 
     counts = {
         status: ledger.count_documents(DELIVERY, parent=row.id, status=status)
@@ -84,7 +84,7 @@ def _shown(ledger: Ledger, row: Document) -> dict[str, Any]:
 
 def _problem(ledger: Ledger, row: Document) -> str:
     """Of the newest delivery that was not taken; empty when all were."""
-    from nanosmith.jobs.webhooks import DELIVERY
+    from nanosmith.jobs.webhooks.webhooks import DELIVERY
 
     for status in ("waiting", "failed"):
         for delivery in ledger.documents(DELIVERY, parent=row.id, status=status, limit=20):

@@ -39,12 +39,32 @@ class DataRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How logits become probabilities: softmax(logits / temperature) for choice, sigmoid(logits / temperature) for
     labels (Guo et al. 2017, "On Calibration of Modern Neural Networks"). `thresholds` (labels only) has one value in
-    (0, 1) per label; a label is answered when its probability reaches it. `examples` counts the held-out examples used;
-    with 0 the predictor is not calibrated and reports no confidence."""
+    (0, 1) per label; a label is answered when its probability reaches it. `at_least_one` (labels only): no example had
+    an empty answer, so where no probability reaches its threshold, the nearest is answered. `examples` counts the
+    held-out examples used; with 0 the predictor is not calibrated and reports no confidence."""
 
     temperature: float = 1.0
     thresholds: tuple[float, ...] = ()
     examples: int = 0
+    at_least_one: bool = False
+
+
+class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a query that is about none of the labels is told; predict/scope.py has the arithmetic.
+
+    `refuse` is the share of in-scope queries, in (0, 1), that may be refused; `label` what is then answered (None: the
+    class is answered all the same). `weights` and `centres` (F) make one raw score of F features; `quantiles` are raw
+    scores of `examples` held-out in-scope examples, evenly spaced from the lowest to the highest. `outside` counts the
+    examples of "none of these" that the score was fitted with.
+    """
+
+    refuse: float
+    label: str | None
+    weights: tuple[float, ...]
+    centres: tuple[float, ...]
+    quantiles: tuple[float, ...]
+    examples: int
+    outside: int = 0
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +73,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `predictor` is the registered name of the runtime that opens it (`static/1`, `encoder/1`); `recipe` the one that
     made it (`tune_encoder/1`); `settings` every setting of that recipe, resolved; `notes` figures that the recipe
     wants kept (choices made, parity, timings). `files` maps a relative POSIX path to its entry; no other file may be
-    there.
+    there. `scope` is None where nothing tells that a query is out of scope.
     """
 
     name: str
@@ -69,6 +89,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: dict[str, Any]
     files: dict[str, FileEntry]
     nanosmith: str
+    scope: Scope | None = None
     format: int = FORMAT
 
     @property

@@ -17,6 +17,10 @@ class Prediction(msgspec.Struct, frozen=True):
     `probabilities` has one calibrated value in [0, 1] per entry of `labels`: they sum to 1 for `choice`, and are
     independent for `labels`. `confidence` in [0, 1] is the probability that `value` is right, or None when the
     predictor was not calibrated. `tokens` counts what was read; `dropped_tokens` what a length limit cut off.
+
+    `out_of_scope` in [0, 1] tells how little the input looks like any label's examples, None where nothing tells it; it
+    is `refused` from 0.5 on, and `answer` is then `none_label`, where the predictor has one. `value` stays the best
+    label.
     """
 
     value: Value
@@ -26,6 +30,18 @@ class Prediction(msgspec.Struct, frozen=True):
     by: str
     tokens: int = 0
     dropped_tokens: int = 0
+    out_of_scope: float | None = None
+    none_label: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the input is taken for one that is about none of the labels."""
+        return self.out_of_scope is not None and self.out_of_scope >= 0.5
+
+    @property
+    def answer(self) -> Value:
+        """What is answered: `value`, or `none_label` in its place."""
+        return self.none_label if self.refused and self.none_label is not None else self.value
 
     def top(self, n: int) -> list[tuple[str, float]]:
         """The `n` most probable labels with their probabilities, most probable first."""

@@ -17,8 +17,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "predictors": {
         "static/1": "nanosmith.predict.static:StaticPredictor",
         "encoder/1": "nanosmith.predict.encoder:EncoderPredictor",
+        "tfidf/1": "nanosmith.predict.tfidf:TfidfPredictor",
     },
     "recipes": {
+        "tfidf_linear/1": "nanosmith.recipes.tfidf_linear:fit",
         "static/1": "nanosmith.recipes.static:fit",
         "frozen_linear/1": "nanosmith.recipes.frozen_linear:fit",
         "tune_encoder/1": "nanosmith.recipes.tune_encoder:fit",

@@ -12,6 +12,7 @@ from nanosmith.core.errors import InputError
 from nanosmith.core.task import Kind
 
 Size: TypeAlias = Literal["auto", "pico", "nano", "mini"]
+LabelErrors: TypeAlias = Literal["keep", "drop", "downweight"]
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -20,6 +21,14 @@ class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `budget_s` bounds the whole run in seconds (None: no bound). `recipe` names one recipe instead of choosing.
     `epochs`, `batch_size` and `learning_rate_multiplier` are OpenAI's hyperparameters.
+
+    `combined`: the examples have one label each, and the model shall also recognise queries that join two or three of
+    them; its task is `labels`. `noise`: train on misspelled copies too (None: where that costs no clean accuracy).
+    `oos_label`: examples with this label are examples of "none of the others". `refuse`: the share of in-scope queries,
+    in (0, 1), that may be taken for out of scope. `label_errors`: what to do with examples whose label is likely wrong.
+
+    `base` may also be an earlier model's name or folder, to go on from it; `replay` is then a file of the examples that
+    it was made from (None: those that were kept in the data folder). `keep_examples`: keep this run's there.
     """
 
     size: Size = "auto"
@@ -32,6 +41,13 @@ class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate_multiplier: float | None = None
+    combined: bool = False
+    noise: bool | None = None
+    oos_label: str | None = None
+    refuse: float = 0.05
+    label_errors: LabelErrors = "keep"
+    replay: str | None = None
+    keep_examples: bool = True
 
 
 def parse_duration(text: str) -> float:

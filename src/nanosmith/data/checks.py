@@ -84,7 +84,7 @@ def _label_problems(dataset: Dataset) -> list[Problem]:
     if len(counts) > MAX_LABELS:
         message = f"too many labels (got {len(counts):,}; allowed {MAX_LABELS:,})"
         problems.append(Problem("error", "many_labels", message, remedy="Merge rare labels, or split the task."))
-    return [*problems, *_seen_once(dataset, counts), *_spellings(counts), *_imbalance(counts)]
+    return [*problems, *_seen_once(dataset, counts), *spelling_problems(counts), *_imbalance(counts)]
 
 
 def _seen_once(dataset: Dataset, counts: dict[str, int]) -> list[Problem]:
@@ -99,7 +99,7 @@ def _seen_once(dataset: Dataset, counts: dict[str, int]) -> list[Problem]:
     return warning("label_once", message, remedy, dataset, members, describe)
 
 
-def _spellings(counts: dict[str, int]) -> list[Problem]:
+def spelling_problems(counts: dict[str, int]) -> list[Problem]:
     """Labels that differ in case or spacing only; they are not merged."""
     names = list(counts)
     alike = [[names[i] for i in group] for group in groups(" ".join(name.casefold().split()) for name in names)]
@@ -137,16 +137,29 @@ def _long_texts(dataset: Dataset) -> list[Problem]:
     return warning("long_text", message, remedy, dataset, members, describe)
 
 
-def _repeated(dataset: Dataset, keys: Sequence[str]) -> list[Problem]:
-    """Texts that are equal after normalisation: with the same answer (duplicates), with different ones (conflicts)."""
-    values = dataset.values
-    repeated: list[int] = []
+def same_texts(values: Sequence[Value], keys: Sequence[str]) -> tuple[dict[int, int], dict[int, list[int]]]:
+    """Positions whose normalised texts (keys) are equal: each one that repeats an earlier answer, with the first of
+    that answer; and the first of each text with several answers, with the first position of every answer."""
+    repeated: dict[int, int] = {}
     conflicts: dict[int, list[int]] = {}
     for group in groups(keys):
         first_of = {values[i]: i for i in reversed(group)}
-        repeated.extend(i for i in group if first_of[values[i]] != i)
+        repeated |= {i: first_of[values[i]] for i in group if first_of[values[i]] != i}
         if len(first_of) > 1:
             conflicts[group[0]] = sorted(first_of.values())
+    return repeated, conflicts
+
+
+def near_texts(keys: Sequence[str]) -> dict[int, int]:
+    """Positions whose normalised texts (keys) are nearly the same as an earlier one, which is the value."""
+    first = [group[0] for group in groups(keys)]
+    return {first[i]: first[j] for i, j in near_pairs([keys[i] for i in first])}
+
+
+def _repeated(dataset: Dataset, keys: Sequence[str]) -> list[Problem]:
+    """Texts that are equal after normalisation: with the same answer (duplicates), with different ones (conflicts)."""
+    values = dataset.values
+    repeated, conflicts = same_texts(values, keys)
 
     def describe(i: int) -> str:
         answers = " / ".join(f"{value_text(values[j])} (line {dataset.examples[j].line})" for j in conflicts[i])
@@ -161,8 +174,7 @@ def _repeated(dataset: Dataset, keys: Sequence[str]) -> list[Problem]:
 
 
 def _near(dataset: Dataset, keys: Sequence[str]) -> list[Problem]:
-    first = [group[0] for group in groups(keys)]
-    pairs = {first[i]: first[j] for i, j in near_pairs([keys[i] for i in first])}
+    pairs = near_texts(keys)
     differ = sum(dataset.values[i] != dataset.values[j] for i, j in pairs.items())
 
     def describe(i: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nanosmith.data.checks import ASIDE, unseen_labels, value_text, warning
 from nanosmith.data.dataset import Dataset
@@ -16,17 +16,23 @@ def overlap(train: Dataset, test: Dataset) -> tuple[Problem, ...]:
 
     Lines and counts are those of the test set.
     """
-    train_keys = [normalise(text) for text in train.texts]
-    test_keys = [normalise(text) for text in test.texts]
-    position = {key: i for i, key in reversed(list(enumerate(train_keys)))}
-    same = {i: position[key] for i, key in enumerate(test_keys) if key in position}
-    rest = [i for i in range(len(test_keys)) if i not in same]
-    near = {rest[i]: j for i, j in near_pairs([test_keys[i] for i in rest], train_keys)}
+    same, near = shared_texts(train.texts, test.texts)
     return (
         *_shared("shared_text", f"are also in the training data{ASIDE}", train, test, same),
         *_shared("near_shared_text", "are nearly the same as a text of the training data", train, test, near),
         *unseen_labels(test, train.task.labels),
     )
+
+
+def shared_texts(train: Sequence[str], test: Sequence[str]) -> tuple[dict[int, int], dict[int, int]]:
+    """Positions in `test` whose text is the same as one in `train`, and those where it is nearly the same, each with
+    the position in `train`."""
+    train_keys, test_keys = [normalise(text) for text in train], [normalise(text) for text in test]
+    position = {key: i for i, key in reversed(list(enumerate(train_keys)))}
+    same = {i: position[key] for i, key in enumerate(test_keys) if key in position}
+    rest = [i for i in range(len(test_keys)) if i not in same]
+    near = {rest[i]: j for i, j in near_pairs([test_keys[i] for i in rest], train_keys)}
+    return same, near
 
 
 def _shared(code: str, what: str, train: Dataset, test: Dataset, pairs: dict[int, int]) -> list[Problem]:

@@ -55,7 +55,9 @@ def _place(lines: list[int], is_cut: bool) -> str:
 
 
 def shown(text: str, chars: int = SHOWN_CHARS) -> str:
-    """A text in quotes on one line, cut to `chars` characters; control characters are escaped."""
-    short = " ".join(text[: 4 * chars].split())
+    """A text in quotes on one line, cut to `chars` characters; control characters are escaped, personal data masked."""
+    from nanosmith.data.audit.pii import mask_pii  # its patterns are compiled where a text is shown, not before
+
+    short = " ".join(mask_pii(text[: 4 * chars]).split())
     short = short if len(short) <= chars else short[: chars - 1] + "…"
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short) + '"'

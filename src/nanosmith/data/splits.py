@@ -78,7 +78,7 @@ def _blocks(dataset: Dataset, seed: int) -> list[_Block]:
     for i in range(len(texts)):
         members.setdefault(joined.root(i), []).append(i)
     blocks = [
-        _Block(_place(min(texts[i] for i in together), seed), together, _labels(dataset, together))
+        _Block(place(min(texts[i] for i in together), seed), together, _labels(dataset, together))
         for together in members.values()
     ]
     return sorted(blocks, key=lambda block: block.place)
@@ -88,7 +88,7 @@ def _labels(dataset: Dataset, members: Sequence[int]) -> frozenset[str]:
     return frozenset(label for i in members for label in labels_of(dataset.values[i]) or [NO_LABEL])
 
 
-def _place(text: str, seed: int) -> float:
+def place(text: str, seed: int) -> float:
     digest = hashlib.blake2b(f"{seed}\n{text}".encode("utf-8", "surrogatepass"), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
 

@@ -11,12 +11,18 @@ import numpy as np
 
 from nanosmith.core import registry
 from nanosmith.core.errors import InputError, MissingExtra
+from nanosmith.core.example import Input
 from nanosmith.core.settings import TuneSettings
+from nanosmith.core.task import Task
 from nanosmith.core.watch import Watch
+from nanosmith.data.as_labels import as_labels, load_test, with_joins
 from nanosmith.data.dataset import Dataset
+from nanosmith.data.label_names import text_of_name
 from nanosmith.data.load import load
 from nanosmith.data.overlap import overlap
+from nanosmith.data.scope import apart, knowing
 from nanosmith.data.splits import split
+from nanosmith.flows.scope import check_tolerance
 from nanosmith.store.home import Home
 
 if TYPE_CHECKING:
@@ -34,11 +40,14 @@ TRAIN_MODULES = ("torch", "transformers", "onnx")
 
 
 class TuneData(msgspec.Struct, frozen=True):
-    """`train` is for the recipes, `test` for the report alone; `note` says where `test` is from."""
+    """`train` is for the recipes, `test` for the report alone; `note` says where `test` is from. What is out of scope
+    stands apart: texts to train with, and inputs for the report."""
 
     train: Dataset
     test: Dataset
     note: str
+    outside: tuple[str, ...] = ()
+    test_outside: tuple[Input, ...] = ()
 
 
 def require_training() -> None:
@@ -70,7 +79,10 @@ def recipes_for(settings: TuneSettings) -> tuple[str, ...]:
 
 def tune_data(train: Path | Dataset, test: Path | Dataset | None, settings: TuneSettings, watch: Watch) -> TuneData:
     """Load and check the files; without a test file some of the training examples are held out for the report."""
+    check_tolerance(settings)
     data = train if isinstance(train, Dataset) else load(train, kind=settings.kind)
+    if settings.combined:
+        data = as_labels(data)
     for sentence in data.why:
         watch.message(sentence)
     warn(data, watch)
@@ -78,13 +90,30 @@ def tune_data(train: Path | Dataset, test: Path | Dataset | None, settings: Tune
         share = HELD_OUT_SHARE if len(data) >= 1_000 else HELD_OUT_SHARE_SMALL
         sides = split(data, settings.seed, share)
         note = f"{len(sides.tune):,} of {len(data):,} examples were held out for the report, as no test file was given"
+        held_out = data.subset(sides.tune)
+        if settings.combined:
+            held_out = with_joins(held_out, settings.seed)
+            note += "; they were also joined to queries with several labels"
         watch.message(f"{note}.")
-        return TuneData(data.subset(sides.train), data.subset(sides.tune), note)
-    held_out = test if isinstance(test, Dataset) else load(test, task=data.task)
+        return _in_scope(TuneData(data.subset(sides.train), held_out, note), settings.oos_label)
+    held_out = test if isinstance(test, Dataset) else load_test(test, knowing(data.task, settings.oos_label))
+    if settings.combined:
+        held_out = as_labels(held_out)
     warn(held_out, watch)
     for problem in overlap(data, held_out):
         watch.message(problem.message, "warn")
-    return TuneData(data, held_out, held_out.source.name if held_out.source else "given")
+    return _in_scope(TuneData(data, held_out, held_out.source.name if held_out.source else "given"), settings.oos_label)
+
+
+def _in_scope(data: TuneData, oos_label: str | None) -> TuneData:
+    """The same, with the examples that have `oos_label` apart."""
+    if oos_label is None:
+        return data
+    train, outside = apart(data.train, oos_label)
+    test, test_outside = apart(data.test, oos_label)
+    return TuneData(
+        train, test, data.note, tuple(outside.texts), tuple(example.messages for example in test_outside.examples)
+    )
 
 
 def warn(data: Dataset, watch: Watch) -> None:
@@ -106,3 +135,12 @@ def samples(data: Dataset, indices: list[int] | None = None) -> Samples:
     chosen = list(range(len(data))) if indices is None else indices
     weights = np.array([data.examples[i].weight for i in chosen], dtype=np.float32)
     return Samples([data.texts[i] for i in chosen], targets_of(data.task, [data.values[i] for i in chosen]), weights)
+
+
+def names(task: Task) -> Samples:
+    """The names of labels, as far as they are words, as examples of them."""
+    from nanosmith.recipes.work import Samples, targets_of
+
+    texts = {label: text for label in task.labels if (text := text_of_name(label))}
+    values = [label if task.kind == "choice" else (label,) for label in texts]
+    return Samples(list(texts.values()), targets_of(task, values), np.ones(len(texts), dtype=np.float32))

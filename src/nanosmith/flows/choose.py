@@ -1,13 +1,13 @@
 """`auto`: try the cheap recipes first, score each on examples it has not seen, keep the smallest that is not worse.
 
 Up to FOLDS_BELOW examples the scores are cross-validated; above, one held-out tenth tells as much and costs a fifth.
-What is kept is then fitted again on all examples, as long as the time budget allows it; its calibration comes from the
-held-out scores.
+What is kept is then fitted again on all examples, as long as there are not so many that a tenth hardly counts, and the
+time budget allows it; its calibration comes from the held-out scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,14 @@ from nanosmith.core import registry
 from nanosmith.core.manifest import Calibration
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
+from nanosmith.data.as_labels import with_joins
 from nanosmith.data.dataset import Dataset
 from nanosmith.data.splits import Split, folds, split
-from nanosmith.flows.assemble import samples
+from nanosmith.flows.assemble import names, samples
+from nanosmith.flows.augmentation import augmentation
 from nanosmith.flows.budget import Budget
 from nanosmith.flows.progress import Progress
+from nanosmith.flows.scope import FittedScope, ScopeFitter
 from nanosmith.score.calibration import fit_sigmoid_temperature, fit_temperature, fit_thresholds
 from nanosmith.score.metrics import correct
 
@@ -34,11 +37,16 @@ if TYPE_CHECKING:
 FOLDS_BELOW = 2_000  # examples
 FOLDS = 5
 EXPENSIVE = "tune_encoder/1"
+FROZEN = "frozen_linear/1"
+NAMED = (FROZEN, EXPENSIVE)  # recipes that know words which no example has
 EXPENSIVE_FOLDS = 2  # of the FOLDS
 SMALLER = "static/1"  # the others have all the size of their encoder
 NOT_WORSE = 0.003  # accuracy that the smaller recipe may lack
 TUNE_MAX = 2_000  # held-out examples
 LEAST_TUNING_S = 20.0
+MANY = 20_000  # examples: the frozen encoder is not tried beside the tuned one, and nothing is fitted twice
+NAMED_BELOW = 30  # examples per label: then the labels' names may serve as examples
+NOISE_COSTS = 0.005  # accuracy that training on misspelled texts may cost
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -76,25 +84,34 @@ class Chosen(msgspec.Struct, frozen=True):
     calibration: Calibration
     tune_examples: int
     notes: dict[str, Any]
+    scope: FittedScope | None = None
 
 
 class Chooser:
-    """Tries recipes on one Dataset. `checkpoint` is called with the number of the fit and the models of its epochs."""
+    """Tries recipes on one Dataset. `checkpoint` is called with the number of the fit and the models of its epochs;
+    `outside` are texts that are about none of the labels."""
 
     def __init__(
         self, data: Dataset, base: Base, settings: TuneSettings, budget: Budget, progress: Progress, watch: Watch,
-        checkpoint: Callable[[int, int, dict[str, float], Model], None] | None = None,
+        checkpoint: Callable[[int, int, dict[str, float], Model], None] | None = None, outside: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        self._scope = ScopeFitter(data.task, outside, settings, progress)
         self._data, self._base, self._settings, self._budget = data, base, settings, budget
         self._progress, self._watch, self._checkpoint = progress, watch, checkpoint
         self._splits = _splits(data, settings.seed)
         self._fits = 0
+        self._names: Samples | None = None
+        self._unspoilt = False
         self._options = {"n_epochs": settings.epochs, "batch_size": settings.batch_size,
                          "learning_rate_multiplier": settings.learning_rate_multiplier}  # fmt: skip
 
     def choose(self, recipes: tuple[str, ...]) -> Chosen:
         """Try `recipes` in order, and finish the best."""
         trials: list[Trial] = []
+        if EXPENSIVE in recipes and len(recipes) > 1 and len(self._data) > MANY:
+            recipes = tuple(recipe for recipe in recipes if recipe != FROZEN)
+        if any(recipe in NAMED for recipe in recipes):
+            self._names = self._names_that_help()
         for recipe in recipes:
             if (
                 trials
@@ -103,9 +120,11 @@ class Chooser:
             ):
                 self._watch.message(f"{recipe} is left out: {self._budget.left_s():.0f} s are too little", "warn")
                 continue
-            trials.append(self._try(recipe))
-            if trials[-1].model:
-                self._watch.message(_said(trials[-1]))
+            trials.append(self._tried(recipe))
+            if self._is_spoilt_by_noise(trials):
+                self._watch.message("Training on misspelled texts costs too much accuracy here; again without.", "warn")
+                self._unspoilt = True
+                trials[-1] = self._tried(recipe)
         best = pick(trials)
         final = self._finish(best)
         assert final.model is not None  # only what is fitted again was saved without its model
@@ -114,9 +133,29 @@ class Chooser:
         tune = self._splits[0].tune
         notes = {"candidates": [trial.figures for trial in trials], "fitted_on_all": final.whole}
         calibration = calibrate(self._data.task.kind, best.logits, best.wanted)
+        looks = range(best.fit - best.fits + 1, best.fit + 1)
+        scope = self._scope.fitted(looks, final.model, samples(self._data))
         return Chosen(
-            best.recipe, final.model, samples(self._data, tune), final.fit, calibration, len(best.logits), notes
+            best.recipe, final.model, self._held_out(tune), final.fit, calibration, len(best.logits), notes, scope
         )  # fmt: skip
+
+    def _tried(self, recipe: str) -> Trial:
+        trial = self._try(recipe)
+        if trial.model:
+            self._watch.message(_said(trial))
+        return trial
+
+    def _noise(self, recipe: str) -> bool:
+        """Whether a recipe trains on misspelled texts too. Unasked, only the one that learns from many passes does."""
+        return recipe == EXPENSIVE and not self._unspoilt if self._settings.noise is None else self._settings.noise
+
+    def _is_spoilt_by_noise(self, trials: list[Trial]) -> bool:
+        """Whether the last trial, had with noise that nobody asked for, is worse than a simpler recipe without."""
+        if self._settings.noise is not None or not self._noise(trials[-1].recipe) or len(trials) < 2:
+            return False
+        shared = min(len(trial.right) for trial in trials)
+        clean = max(float(trial.right[:shared].mean()) for trial in trials[:-1])
+        return float(trials[-1].right[:shared].mean()) < clean - NOISE_COSTS
 
     def _try(self, recipe: str) -> Trial:
         splits = self._splits[:EXPENSIVE_FOLDS] if recipe == EXPENSIVE else self._splits
@@ -124,8 +163,8 @@ class Chooser:
         models, rows, seconds = [], [], 0.0
         for number, one in enumerate(splits):
             limit_s = self._budget.left_s() / (fits - number) if recipe == EXPENSIVE else None
-            held_out = samples(self._data, one.tune)
-            model, logits, took_s = self._scored(recipe, one.train, one.tune, limit_s, last=fits == 1)
+            held_out = self._held_out(one.tune)
+            model, logits, took_s = self._scored(recipe, one.train, held_out, limit_s, last=fits == 1)
             models.append(model)
             rows.append((logits, held_out.targets))
             seconds += took_s
@@ -135,30 +174,34 @@ class Chooser:
         return Trial(recipe, models[-1], logits, wanted, right, len(splits), seconds, self._fits)
 
     def _scored(
-        self, recipe: str, train: list[int], tune: list[int], limit_s: float | None, *, last: bool
+        self, recipe: str, train: list[int], held_out: Samples, limit_s: float | None, *, last: bool
     ) -> tuple[Model | None, Floats2d, float]:
         """A model, its scores of the held-out examples, and the seconds of both; or what is known of them."""
         if known := self._progress.scores(self._fits + 1):
             self._fits += 1
             return None, *known
-        model, began_s = self._fit(recipe, train, tune, limit_s, last=last)
-        logits = model.logits([self._data.texts[i] for i in tune])
+        model, began_s = self._fit(recipe, train, held_out, limit_s, last=last)
+        logits = model.logits(held_out.texts)
+        self._scope.look(self._fits, model, samples(self._data, train), held_out, logits)
         return model, logits, self._progress.finish(self._fits, logits, began_s)
 
     def _finish(self, trial: Trial) -> Trial:
         """The same recipe on all examples; after a single costly fit only if the budget has the time for another."""
         again_s = trial.seconds / trial.fits * len(self._data) / max(1, len(self._splits[0].train))
         costly = trial.recipe == EXPENSIVE and len(self._splits) == 1
+        if costly and len(self._data) > MANY:
+            return trial
         if costly and self._progress.once("no second fit", 1.1 * again_s > self._budget.left_s()):
             self._watch.message("The held-out tenth stays out of training: the budget has no time for a second fit.")
             return trial
         limit_s = self._budget.left_s() if trial.recipe == EXPENSIVE else None
         self._watch.message(f"{trial.recipe} is fitted again, on all {len(self._data):,} training examples.")
-        model, _ = self._fit(trial.recipe, list(range(len(self._data))), self._splits[0].tune, limit_s, last=True)
+        everything = list(range(len(self._data)))
+        model, _ = self._fit(trial.recipe, everything, self._held_out(self._splits[0].tune), limit_s, last=True)
         return msgspec.structs.replace(trial, model=model, fit=self._fits, whole=True)
 
     def _fit(
-        self, recipe: str, train: list[int], tune: list[int], limit_s: float | None, *, last: bool
+        self, recipe: str, train: list[int], held_out: Samples, limit_s: float | None, *, last: bool
     ) -> tuple[Model, float]:
         """A model, and when its fit began, in seconds of the run."""
         from nanosmith.recipes.work import Work
@@ -168,14 +211,42 @@ class Chooser:
             self._read_texts()
         keeper = self._progress.begin(self._fits)
         began_s = keeper.began_s if keeper else self._progress.spent_s
+        learned = samples(self._data, train)
         work = Work(
-            task=self._data.task, train=samples(self._data, train), tune=samples(self._data, tune), base=self._base,
+            task=self._data.task, train=learned + self._names if self._names and recipe in NAMED else learned,
+            tune=held_out, base=self._base,
             seed=self._settings.seed, watch=self._watch, limit_s=None if limit_s == float("inf") else limit_s,
             options={name: value for name, value in self._options.items() if value is not None},
             checkpoint=partial(self._checkpoint, self._fits) if self._checkpoint and last else None, keeper=keeper,
+            augment=augmentation(joins=self._settings.combined, noise=self._noise(recipe)),
         )  # fmt: skip
         model: Model = registry.load("recipes", recipe)(work)
         return model, began_s
+
+    def _held_out(self, rows: list[int]) -> Samples:
+        """Examples to score; joined ones too, where the model shall recognise them."""
+        held_out = self._data.subset(rows)
+        return samples(with_joins(held_out, self._settings.seed) if self._settings.combined else held_out)
+
+    def _names_that_help(self) -> Samples | None:
+        """The labels' names as examples, if the head on the frozen encoder is not worse with them on held-out examples;
+        None where there are many examples."""
+        named = names(self._data.task)
+        if not len(named) or len(self._splits) < 2 or len(self._data) > NAMED_BELOW * len(self._data.task.labels):
+            return None
+        return named if self._progress.once("label names", self._right(named) >= self._right(None)) else None
+
+    def _right(self, added: Samples | None) -> int:
+        """Right answers of a head on the frozen encoder, over all folds."""
+        from nanosmith.recipes.work import Work
+
+        fit, task, right = registry.load("recipes", FROZEN), self._data.task, 0
+        for one in self._splits:
+            train, tune = samples(self._data, one.train), samples(self._data, one.tune)
+            train = train + added if added else train
+            model: Model = fit(Work(task=task, train=train, tune=tune, base=self._base, seed=0, watch=self._watch))
+            right += int(is_right(task.kind, model.logits(tune.texts), tune.targets).sum())
+        return right
 
     def _read_texts(self) -> None:
         """The sentence vectors of all texts, from one pass: which texts are read together moves the last bits of a

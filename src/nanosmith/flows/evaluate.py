@@ -2,40 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from nanosmith.core.example import Input
 from nanosmith.core.manifest import REPORT_FILES, Manifest
+from nanosmith.core.prediction import Predictor
+from nanosmith.core.task import Value
 from nanosmith.core.watch import Watch
-from nanosmith.data.load import load
+from nanosmith.data.as_labels import load_test
+from nanosmith.data.scope import apart, knowing
+from nanosmith.flows.explanations import with_explanations
 from nanosmith.predict.open import open_predictor
 from nanosmith.score import evaluate as score
 from nanosmith.score.cost import Prices
+from nanosmith.score.fairness import fairness
 from nanosmith.score.report import Report
+from nanosmith.score.robustness import RATES, robustness
 from nanosmith.store.bundles import open_bundle
 
+QUICK_TEXTS = (1_000, 200)
+QUICK_CALLS = 2 + len(RATES)  # per text: as it is, with one typo, at each rate
+QUICK_MS = 4_000
 
-def evaluate(bundle: Path, file: Path, *, watch: Watch | None = None, prices: Prices | None = None) -> Report:
+
+def evaluate(
+    bundle: Path,
+    file: Path,
+    *,
+    watch: Watch | None = None,
+    prices: Prices | None = None,
+    deep_seed: int | None = None,
+    oos_label: str | None = None,
+) -> Report:
     """Answer every example of `file`, whose answers are read by the bundle's task, and score the answers.
 
-    `prices` is a price table for the costs (None: the one that comes with Nanosmith). Raises NotFound, Damaged (the
+    `prices` is a price table for the costs (None: the one that comes with Nanosmith). With `deep_seed`, robustness and
+    fairness are measured too, on samples that it draws. Examples with `oos_label` (None: the label that the bundle
+    answers with) are out of scope; all figures but `Report.scope` leave them out. Raises NotFound, Damaged (the
     bundle), InputError (the file), Cancelled.
     """
     sealed = open_bundle(bundle)
     manifest = sealed.manifest
-    examples = load(file, task=manifest.task)
+    none = oos_label or (manifest.scope.label if manifest.scope else None)
+    examples, outside = apart(load_test(file, task=knowing(manifest.task, none)), none)
     watch = watch or Watch()
     for problem in examples.problems:
         watch.message(problem.message, "warn")
-    return score.evaluate(
-        open_predictor(sealed),
-        [example.messages for example in examples.examples],
+    predictor, inputs = open_predictor(sealed), [example.messages for example in examples.examples]
+    report = score.evaluate(
+        predictor,
+        inputs,
         examples.values,
         watch=watch,
         bytes=size_bytes(manifest),
         made={"evaluated_file": file.name, **made(manifest)},
         prices=prices,
+        outside=[example.messages for example in outside.examples],
     )
+    report = with_explanations(report, predictor, inputs, watch)
+    if deep_seed is None:
+        return report
+    return msgspec.structs.replace(
+        report,
+        robustness=robustness(predictor, inputs, examples.values, seed=deep_seed, watch=watch),
+        fairness=fairness(predictor, inputs, examples.values, seed=deep_seed, watch=watch),
+    )
+
+
+def quick_robustness(
+    report: Report, predictor: Predictor, inputs: Sequence[Input], wanted: Sequence[Value], *, seed: int, watch: Watch
+) -> Report:
+    """The report with curves over typos, where the predictor is so fast that a sample takes a few seconds."""
+    texts = next((n for n in QUICK_TEXTS if QUICK_CALLS * min(n, len(inputs)) * report.latency_ms.mean <= QUICK_MS), 0)
+    if not texts:
+        return report
+    found = robustness(predictor, inputs, wanted, seed=seed, watch=watch, texts=texts, kinds=False, attacked=False)
+    return msgspec.structs.replace(report, robustness=found)
 
 
 def size_bytes(manifest: Manifest) -> int:

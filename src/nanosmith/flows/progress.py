@@ -94,6 +94,14 @@ class Progress:
         self._scores[str(fit)], self._run.fits[fit] = scores, self.spent_s - began_s
         return self._run.fits[fit]
 
+    def keep(self, fit: int, name: str, array: NDArray[np.float32]) -> None:
+        """More that a fit gave, beside its scores; saved with them."""
+        self._scores[f"{fit}/{name}"] = array
+
+    def kept(self, fit: int, name: str) -> NDArray[np.float32] | None:
+        """What `keep` was given, in whichever attempt."""
+        return self._scores.get(f"{fit}/{name}")
+
     def begin(self, fit: int) -> FitKeeper | None:
         """The keeper of the fit that begins, or goes on; None where nothing is kept."""
         if not self.keeps:

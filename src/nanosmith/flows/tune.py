@@ -16,17 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nanosmith.core.errors import GateRefused, InputError
+from nanosmith.core.errors import GateRefused, InputError, StorageFull
 from nanosmith.core.manifest import BaseRef, DataRef, Manifest
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
 from nanosmith.data.dataset import Dataset
+from nanosmith.data.kept import Kept, forget, keep
 from nanosmith.flows.assemble import TuneData, open_base, recipes_for, require_training, samples, tune_data
+from nanosmith.flows.audit import audited
 from nanosmith.flows.budget import Budget
 from nanosmith.flows.choose import Chooser, Chosen
-from nanosmith.flows.evaluate import made, size_bytes
+from nanosmith.flows.earlier import find_earlier
+from nanosmith.flows.evaluate import made, quick_robustness, size_bytes
+from nanosmith.flows.explanations import with_explanations
+from nanosmith.flows.forgetting import figures_of, measure, require_memory
 from nanosmith.flows.progress import INTERVAL_S, Progress, run_key
+from nanosmith.flows.retrain import Retrainer
+from nanosmith.flows.retrain_data import Plan, plan_retraining
+from nanosmith.flows.spelling import add_spelling
 from nanosmith.predict.open import open_predictor
+from nanosmith.predict.scope import SCOPE_FILE
 from nanosmith.score.evaluate import evaluate
 from nanosmith.score.render import as_html
 from nanosmith.score.report import Report
@@ -39,6 +48,7 @@ from nanosmith.store.records import ModelRow
 from nanosmith.version import __version__
 
 if TYPE_CHECKING:
+    from nanosmith.recipes.parts.base import Base
     from nanosmith.recipes.work import Draft, Model
 
 RESERVE_S = 15.0  # of a budget: writing, sealing, the report's page
@@ -85,18 +95,29 @@ def tune(
     require_training()
     if out is not None:
         require_absent(out)
-    recipes = recipes_for(settings)
+    earlier = find_earlier(settings, home, ledger)
+    recipes = (earlier.recipe(settings),) if earlier else recipes_for(settings)
     began = time.monotonic()
-    data = tune_data(train, test, settings, watch)
+    plan = plan_retraining(earlier, train, test, settings, home, watch) if earlier else None
+    data = plan.data if plan else tune_data(train, test, settings, watch)
     budget = Budget(settings.budget_s, RESERVE_S + RESERVE_EXAMPLE_S * (len(data.test) + min(1_000, len(data.train))))
-    with _Workshop(data, settings, home, ledger, keep_checkpoints, state) as shop:
+    data, base = audited(data, settings, home, watch) if settings.label_errors != "keep" else (data, None)
+    with _Workshop(data, settings, home, ledger, keep_checkpoints, state, plan, base) as shop:
         progress = shop.open_progress(watch, state_interval_s)
         earlier_s = progress.spent_s
         budget.spend(earlier_s)
-        keep = shop.keep_draft if keep_checkpoints else None
-        chosen = Chooser(data.train, shop.base, settings, budget, progress, watch, keep).choose(recipes)
-        draft = shop.write(chosen.model, chosen.check)
+        keep_draft = shop.keep_draft if keep_checkpoints else None
+        if plan and shop.tuned:
+            chosen = Retrainer(plan, shop.tuned, settings, budget, progress, watch, keep_draft).choose(recipes[0])
+        else:
+            chosen = Chooser(
+                data.train, shop.base, settings, budget, progress, watch, keep_draft, data.outside
+            ).choose(recipes)  # fmt: skip
+        draft = shop.write(chosen)
+        if settings.noise is not False:
+            add_spelling(draft[0], chosen, data, shop.base, watch)
         bundle = shop.seal(chosen, draft, shop.name, out, {"seconds": round(earlier_s + time.monotonic() - began, 1)})
+        bundle = _guarded(bundle, plan, watch) if plan else bundle
         report = _report(bundle, data, watch)
         page = as_html(report).encode()
         bundle = add_files(bundle, {"report.json": msgspec.json.encode(report), "report.html": page})
@@ -106,6 +127,8 @@ def tune(
             shop.register(name, sealed)
             watch.checkpoint(step, figures, name)
             shop.leave(name, sealed)
+        if settings.keep_examples:
+            shop.keep_examples(watch)
         shop.register(shop.name, bundle)
     return Tuned(bundle, report, shop.name, chosen.recipe, chosen.model.trained_tokens)
 
@@ -115,20 +138,24 @@ class _Workshop:
 
     def __init__(
         self, data: TuneData, settings: TuneSettings, home: Home, ledger: Ledger | None, keep_checkpoints: int,
-        state: Path | None,
+        state: Path | None, plan: Plan | None = None, base: Base | None = None,
     ) -> None:  # fmt: skip
+        self._examples = plan.kept if plan else Kept(data.train, data.test)
         self._data, self._home, self._keep, self._state = data.train, home, keep_checkpoints, state
         self._own_ledger = ledger is None
         self._ledger = ledger or open_ledger(home)
         self.name = _free_name(settings.name, self._data, self._ledger, replace=state is not None)
-        self.base = open_base(settings.base, home)
+        self.tuned = plan.earlier.open(home.cache) if plan else None
+        self.base = self.tuned or base or open_base(settings.base, home)
         self._inputs = {
             "settings": msgspec.structs.replace(settings, name=None), "recipes": recipes_for(settings),
             "base": self.base.folder.sha256, "task": data.train.task, "train": data.train.examples,
-            "test": data.test.digest, "keep_checkpoints": keep_checkpoints,
+            "test": data.test.digest, "keep_checkpoints": keep_checkpoints, "outside": data.outside,
+            "held": plan.held.digest if plan else None,
         }  # fmt: skip
         self._sealed: list[Path] = []
         self._registered: list[str] = []
+        self._kept_examples = False
 
     def __enter__(self) -> _Workshop:
         self._home.bundles.mkdir(parents=True, exist_ok=True)
@@ -144,6 +171,8 @@ class _Workshop:
                 self._ledger.delete_model(name)
             for path in self._sealed:
                 shutil.rmtree(path, ignore_errors=True)
+            if self._kept_examples:
+                forget(self._home.examples, self._data.digest)
         if self._own_ledger:
             self._ledger.close()
 
@@ -155,11 +184,13 @@ class _Workshop:
             self._progress = Progress(self._state / run_key(self._inputs), watch, interval_s)
         return self._progress
 
-    def write(self, model: Model, check: Any) -> tuple[Path, Draft]:
-        """Write a model's files into a new draft folder."""
+    def write(self, chosen: Chosen) -> tuple[Path, Draft]:
+        """Write the model's files into a new draft folder."""
         folder = Path(tempfile.mkdtemp(dir=self._drafts))
         with disk_errors(folder):
-            return folder, model.write(folder, check)
+            if chosen.scope:
+                chosen.scope.write(folder)
+            return folder, chosen.model.write(folder, chosen.check)
 
     def keep_draft(self, fit: int, step: int, figures: dict[str, float], model: Model) -> None:
         """Keep a checkpoint; those of an earlier fit go, and the oldest one when there are too many."""
@@ -190,11 +221,13 @@ class _Workshop:
     ) -> Bundle:
         folder, draft = written
         base = self.base.folder
+        scope = chosen.scope if (folder / SCOPE_FILE).is_file() else None  # checkpoints have none
         manifest = Manifest(
             name=name, created_at=int(time.time()), predictor=draft.predictor, recipe=chosen.recipe,
             task=self._data.task, max_tokens=draft.max_tokens, base=BaseRef(base.name, base.sha256),
             data=DataRef(self._data.digest, len(self._data), chosen.tune_examples), calibration=chosen.calibration,
             settings=draft.settings, notes={**chosen.notes, **draft.notes, **notes}, files={}, nanosmith=__version__,
+            scope=scope.scope if scope else None,
         )  # fmt: skip
         target = out or self._home.bundles / f"{_slug(name)}-{secrets.token_hex(4)}"
         bundle = seal(folder, manifest, target)
@@ -223,6 +256,15 @@ class _Workshop:
         if (folder := self._home.bundles / earlier.bundle).parent == self._home.bundles:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def keep_examples(self, watch: Watch) -> None:
+        """Keep what the model was made from for its retraining; without room for that the model is whole all the
+        same."""
+        self._kept_examples = not (self._home.examples / self._data.digest).exists()
+        try:
+            keep(self._home.examples, self._data.digest, self._examples)
+        except StorageFull as error:
+            watch.message(f"The examples could not be kept for a later retraining. {error}", "warn")
+
     def leave(self, name: str, bundle: Bundle) -> None:
         """A checkpoint was announced: it stays, whatever becomes of the run."""
         self._registered = [other for other in self._registered if other != name]
@@ -233,8 +275,9 @@ def _report(bundle: Bundle, data: TuneData, watch: Watch) -> Report:
     """Score the sealed bundle on the test data; refuse one that learned nothing."""
     told = {"evaluated_file": data.note, **made(bundle.manifest), "why": data.train.why}
     inputs = [example.messages for example in data.test.examples]
-    report = evaluate(open_predictor(bundle), inputs, data.test.values, watch=watch,
-                      bytes=size_bytes(bundle.manifest), made=told)  # fmt: skip
+    predictor = open_predictor(bundle)
+    report = evaluate(predictor, inputs, data.test.values, watch=watch,
+                      bytes=size_bytes(bundle.manifest), made=told, outside=data.test_outside)  # fmt: skip
     most_frequent = Counter(data.test.values).most_common(1)[0][1] / len(data.test)
     if report.accuracy_interval[1] < most_frequent:
         raise GateRefused(
@@ -242,7 +285,16 @@ def _report(bundle: Bundle, data: TuneData, watch: Watch) -> Report:
             got=f"{report.accuracy:.1%} right", allowed=f"{most_frequent:.1%} and more",
             remedy="Look at the data with nanosmith check: are the answers to be known from the inputs?",
         )  # fmt: skip
-    return report
+    report = quick_robustness(report, predictor, inputs, data.test.values, seed=0, watch=watch)
+    return with_explanations(report, predictor, inputs, watch)
+
+
+def _guarded(bundle: Bundle, plan: Plan, watch: Watch) -> Bundle:
+    """The bundle, whose manifest tells what the old classes have lost. Raises GateRefused where that is too much."""
+    found = measure(plan, bundle, watch)
+    require_memory(found, watch)
+    notes = {**bundle.manifest.notes, "retrained": figures_of(found)}
+    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, notes=notes))
 
 
 def _free_name(wanted: str | None, data: Dataset, ledger: Ledger, *, replace: bool) -> str:

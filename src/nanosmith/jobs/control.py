@@ -7,7 +7,7 @@ from typing import NoReturn
 from nanosmith.core.errors import InputError, NotFound
 from nanosmith.jobs import messages
 from nanosmith.jobs.ending import ended
-from nanosmith.jobs.webhooks import announce
+from nanosmith.jobs.webhooks.webhooks import announce
 from nanosmith.store.ledger import Ledger, new_event
 from nanosmith.store.records import ENDED, JobRow
 

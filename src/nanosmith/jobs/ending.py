@@ -7,7 +7,7 @@ from typing import Any
 
 from nanosmith.jobs import messages
 from nanosmith.jobs.leftovers import forget, remove_final
-from nanosmith.jobs.webhooks import announce
+from nanosmith.jobs.webhooks.webhooks import announce
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger, new_event
 from nanosmith.store.records import Stop

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanosmith.core.errors import InputError
+from nanosmith.jobs.models import resolve
 from nanosmith.store.blobs import open_blobs
+from nanosmith.store.bundles import read_manifest
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import JobRow
@@ -26,11 +28,18 @@ def load_inputs(ledger: Ledger, home: Home, job: JobRow) -> tuple[Dataset, Datas
 
     Raises InputError with OpenAI's code for it, and the field of the request as param.
     """
-    train = _load(_blob(ledger, home, job.training_file, "training_file"), "training_file", None)
+    earlier = _earlier_task(ledger, home, job.model)
+    train = _load(_blob(ledger, home, job.training_file, "training_file"), "training_file", earlier)
     if job.validation_file is None:
         return train, None
     path = _blob(ledger, home, job.validation_file, "validation_file")
     return train, _load(path, "validation_file", train.task)
+
+
+def _earlier_task(ledger: Ledger, home: Home, name: str) -> Task | None:
+    """That of the fine-tuned model that a job goes on from: its answers say how those of the files are written."""
+    row = ledger.model(name) if resolve(name, ledger).tuned else None
+    return read_manifest(home.bundles / row.bundle).task if row else None
 
 
 def _blob(ledger: Ledger, home: Home, file_id: str, param: str) -> Path:

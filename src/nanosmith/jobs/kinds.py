@@ -44,8 +44,10 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS = {
     "fine_tuning.job": Kind("tuning", "nanosmith.jobs.tuning:run", "nanosmith.jobs.ending:JobEndings"),
-    "batch": Kind("batch", "nanosmith.jobs.batches:run", "nanosmith.jobs.batch_ending:BatchEndings", BATCH_REACT_S),
-    "eval.run": Kind("eval", "nanosmith.server.eval_work:run", "nanosmith.server.eval_work:EvalEndings"),
+    "batch": Kind(
+        "batch", "nanosmith.jobs.batches.work:run", "nanosmith.jobs.batches.ending:BatchEndings", BATCH_REACT_S
+    ),
+    "eval.run": Kind("eval", "nanosmith.server.evals.work:run", "nanosmith.server.evals.work:EvalEndings"),
 }
 
 

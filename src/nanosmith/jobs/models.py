@@ -11,17 +11,19 @@ import msgspec
 
 from nanosmith.core.errors import InputError, did_you_mean
 from nanosmith.core.settings import Size
+from nanosmith.store.ledger import Ledger
 
 TUNED = "ft:"
 SNAPSHOT = r"-(\d.*|latest)"
 
 
 class LocalModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is tuned; `vendor` is None for our own names."""
+    """What is tuned; `vendor` is None for our own names. `tuned`: `base` is the name of a fine-tuned model."""
 
     size: Size
     base: str
     vendor: str | None = None
+    tuned: bool = False
 
 
 @cache
@@ -31,20 +33,21 @@ def base_models() -> dict[str, LocalModel]:
     return msgspec.convert(tomllib.loads(content), dict[str, LocalModel])
 
 
-def resolve(name: str) -> LocalModel:
-    """The local model for `name`. Raises InputError (model_not_found, with near names) with param "model"."""
-    if name.startswith(TUNED):
-        raise InputError(
-            "a fine-tuned model cannot be tuned further yet",
-            got=repr(name), allowed="a base model", code="unsupported_model", param="model",
-            remedy="Name the model that it was tuned from, and train on the old and new examples together.",
-        )  # fmt: skip
+def resolve(name: str, ledger: Ledger | None = None) -> LocalModel:
+    """The local model for `name`: a base, or a fine-tuned model of `ledger`, which is then trained further.
+
+    Raises InputError (model_not_found, with near names) with param "model".
+    """
     known = base_models()
     fitting = [prefix for prefix in known if re.fullmatch(rf"{re.escape(prefix)}({SNAPSHOT})?", name)]
-    if not fitting:
-        raise InputError(
-            "no model of this name can be fine-tuned",
-            got=repr(name), allowed=", ".join(known), remedy=did_you_mean(name, known),
-            code="model_not_found", param="model",
-        )  # fmt: skip
-    return known[max(fitting, key=len)]
+    if fitting:
+        return known[max(fitting, key=len)]
+    if ledger is not None and ledger.model(name) is not None:
+        return LocalModel("auto", name, tuned=True)
+    tuned = [row.name for row in ledger.models()] if ledger is not None else []
+    is_tuned = name.startswith(TUNED)
+    raise InputError(
+        "no fine-tuned model of this name is here" if is_tuned else "no model of this name can be fine-tuned",
+        got=repr(name), allowed=f"{', '.join(known)}, or a fine-tuned model", code="model_not_found", param="model",
+        remedy=did_you_mean(name, [*tuned, *known]),
+    )  # fmt: skip

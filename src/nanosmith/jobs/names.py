@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from nanosmith.store.records import JobRow
 
 ORGANIZATION = "local"
 
 
 def model_name(job: JobRow) -> str:
-    """`ft:{base}:{organization}:{suffix or empty}:{8 characters}`, as OpenAI writes it."""
-    return f"ft:{job.model}:{ORGANIZATION}:{job.suffix or ''}:{_tail(job)}"
+    """`ft:{base}:{organization}:{suffix or empty}:{8 characters}`, as OpenAI writes it; the base of a model that goes
+    on from a fine-tuned one is that one's."""
+    tuned_from = re.match(r"ft:(.+?):", job.model)
+    base = tuned_from[1] if tuned_from else job.model
+    return f"ft:{base}:{ORGANIZATION}:{job.suffix or ''}:{_tail(job)}"
 
 
 def is_checkpoint_of(job: JobRow, name: str) -> bool:

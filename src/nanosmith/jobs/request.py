@@ -14,7 +14,10 @@ from msgspec import Meta
 
 from nanosmith.core import registry
 from nanosmith.core.errors import InputError, did_you_mean
-from nanosmith.core.settings import Size, TuneSettings, parse_duration
+from nanosmith.core.fields import Metadata
+from nanosmith.core.limits import MAX_METADATA_PAIRS
+from nanosmith.core.settings import LabelErrors, Size, TuneSettings, parse_duration
+from nanosmith.core.structs import to_struct, wrong_value
 from nanosmith.jobs.models import LocalModel
 
 Auto: TypeAlias = Literal["auto"]
@@ -26,11 +29,11 @@ ALLOWED = {
     "suffix": "a string of 1 to 64 characters",
     "seed": f"an integer from 0 to {MAX_SEED}",
     "integrations": "at most 5",
-    "metadata": "at most 16 pairs of strings, keys of at most 64 characters, values of at most 512",
+    "metadata": f"at most {MAX_METADATA_PAIRS} pairs of strings, keys of at most 64 characters, values of at most 512, "
+    "none with NUL",
+    "refuse": "a number above 0, below 1",
     "budget": 'a duration such as "5m", or seconds',
 }
-MISSING_FIELD = re.compile(r"missing required field `([^`]+)`")
-PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`")
 
 
 class Hyperparameters(msgspec.Struct, frozen=True):
@@ -57,14 +60,18 @@ class Integration(msgspec.Struct, frozen=True):
 
 
 class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What OpenAI has no field for: `extra_body={"nanosmith": {…}}` in its Python client."""
+    """What OpenAI has no field for: `extra_body={"nanosmith": {…}}` in its Python client. The fields are TuneSettings';
+    with `keep_examples` false a model's examples are not kept for its retraining."""
 
     budget: str | Annotated[float, Meta(gt=0)] | None = None
     size: Size | None = None
     recipe: str | None = None
-
-
-Metadata: TypeAlias = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
+    keep_examples: bool = True
+    combined: bool = False
+    noise: bool | None = None
+    oos_label: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
+    refuse: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    label_errors: LabelErrors = "keep"
 
 
 class CreateJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,7 +85,7 @@ class CreateJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     suffix: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
     integrations: Annotated[list[Integration], Meta(max_length=5)] | None = None
-    metadata: Annotated[Metadata, Meta(max_length=16)] | None = None
+    metadata: Metadata = None
     nanosmith: Extension | None = None
 
     @property
@@ -90,10 +97,7 @@ class CreateJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def read_request(content: Mapping[str, Any]) -> CreateJob:
     """Check a decoded body. Raises InputError whose param is the path of the field."""
-    try:
-        request = msgspec.convert(content, CreateJob)
-    except msgspec.ValidationError as error:
-        raise _explained(str(error), content) from error
+    request = to_struct(content, CreateJob, ALLOWED)
     _refuse_unsupported(request)
     return request
 
@@ -112,6 +116,12 @@ def tune_settings(request: CreateJob, local: LocalModel, *, seed: int, name: str
         epochs=_given(asked.n_epochs),
         batch_size=_given(asked.batch_size),
         learning_rate_multiplier=_given(asked.learning_rate_multiplier),
+        keep_examples=own.keep_examples,
+        combined=own.combined,
+        noise=own.noise,
+        oos_label=own.oos_label,
+        refuse=own.refuse,
+        label_errors=own.label_errors,
     )
 
 
@@ -144,43 +154,15 @@ def _seconds(budget: str | float | None) -> float | None:
     try:
         return None if budget is None else parse_duration(str(budget))
     except InputError:
-        raise _wrong("nanosmith.budget", budget, ALLOWED["budget"]) from None
+        raise wrong_value("nanosmith.budget", budget, ALLOWED["budget"]) from None
 
 
 def _recipe(name: str | None) -> str | None:
     known = registry.registered("recipes")
     if name is None or name in known or any(full.startswith(f"{name}/") for full in known):
         return name
-    raise _wrong("nanosmith.recipe", name, ", ".join(sorted(known)), did_you_mean(name, known))
+    raise wrong_value("nanosmith.recipe", name, ", ".join(sorted(known)), did_you_mean(name, known))
 
 
 def _given(value: Any) -> Any:
     return None if value == "auto" else value
-
-
-def _explained(message: str, content: Mapping[str, Any]) -> InputError:
-    """msgspec's message as ours: the field, what was given and what is allowed."""
-    found = PATH.search(message)
-    path = found[1].partition("[")[0] if found else ""
-    what = PATH.sub("", message)
-    if missing := MISSING_FIELD.search(message):
-        param = f"{path}.{missing[1]}".lstrip(".")
-        return InputError("a required field is missing", where=param, param=param, code="missing_required_parameter")
-    field = path.rpartition(".")[2]
-    return _wrong(path, _at(content, path), ALLOWED.get(field, what[:1].lower() + what[1:]))
-
-
-def _wrong(param: str, got: object, allowed: str, remedy: str | None = None) -> InputError:
-    shown = repr(got)
-    return InputError(
-        "not a valid value", where=param, got=shown if len(shown) <= 80 else shown[:79] + "…",
-        allowed=allowed, remedy=remedy, param=param,
-    )  # fmt: skip
-
-
-def _at(content: Any, path: str) -> Any:
-    for name in path.split("."):
-        if not isinstance(content, Mapping) or name not in content:
-            return content
-        content = content[name]
-    return content

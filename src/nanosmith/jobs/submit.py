@@ -28,7 +28,7 @@ def submit(
     param; then nothing is stored."""
     received = msgspec.to_builtins(request) if isinstance(request, CreateJob) else dict(request)
     checked = read_request(received)
-    local = models.resolve(checked.model)
+    local = models.resolve(checked.model, ledger)
     check_file(ledger, checked.training_file, "training_file")
     if checked.validation_file is not None:
         check_file(ledger, checked.validation_file, "validation_file")

@@ -9,10 +9,10 @@ from collections import Counter
 
 from nanosmith.core.errors import NanosmithError
 from nanosmith.jobs.attempt import release
-from nanosmith.jobs.courier import Courier
 from nanosmith.jobs.kinds import KINDS
 from nanosmith.jobs.leftovers import clear_folder, sweep
 from nanosmith.jobs.owner import is_dead, is_owned_by, owner_name
+from nanosmith.jobs.webhooks.courier import Courier
 from nanosmith.jobs.worker import Worker
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import LeaseLost, Ledger, open_ledger

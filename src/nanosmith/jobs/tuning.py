@@ -20,7 +20,7 @@ from nanosmith.jobs.pulse import Pulse
 from nanosmith.jobs.request import read_request, tune_settings
 from nanosmith.jobs.results import store_results
 from nanosmith.jobs.watch import LedgerWatch, known_hyperparameters
-from nanosmith.jobs.webhooks import announce
+from nanosmith.jobs.webhooks.webhooks import announce
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger, new_event
 from nanosmith.store.records import JobRow
@@ -53,7 +53,7 @@ def _tune(ledger: Ledger, home: Home, job: JobRow, pulse: Pulse, tune: Tune) -> 
     ledger.update_job(job.id, also=said, status="running", started_at=int(time.time()))
     train, validation = load_inputs(ledger, home, job)
     request = read_request(job.request)
-    settings = tune_settings(request, models.resolve(job.model), seed=job.seed, name=model_name(job))
+    settings = tune_settings(request, models.resolve(job.model, ledger), seed=job.seed, name=model_name(job))
     watch = LedgerWatch(ledger, job, should_stop=pulse.should_stop)
     tuned = tune(
         train, test=validation, settings=settings, home=home, ledger=ledger, watch=watch,

@@ -37,6 +37,10 @@ class EncoderPredictor(LocalPredictor):
     def logits(self, ids: Sequence[int]) -> Floats1d:
         return self._run(OUTPUT, ids)
 
+    def both(self, ids: Sequence[int]) -> tuple[Floats1d, Floats1d]:
+        logits, vectors = self._session.run([OUTPUT, EMBEDDING], {INPUT: np.asarray([ids], dtype=np.int64)})
+        return logits[0], vectors[0]
+
     def vector(self, ids: Sequence[int]) -> Floats1d:
         if not self.width:
             raise no_embeddings(self.name)

@@ -8,17 +8,22 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Input
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task, Value
 from nanosmith.predict.embed import Embeddings, Floats1d, embed, no_embeddings
+from nanosmith.predict.scope import SCOPE_FILE, ScopeScore
+from nanosmith.predict.spelling import SPELLING_FILE, Speller, applied, original
 from nanosmith.store.bundles import Bundle
 
+T = TypeVar("T")
 TOKENIZER_FILE = "tokenizer.json"
+TINY = 1e-12  # the least probability that is divided by
 CHARS_PER_TOKEN = 24
 """Characters kept per token that can be read: far above any real text, so a huge input costs no tokenizer time."""
 
@@ -42,9 +47,10 @@ class LocalPredictor(ABC):
         self._calibration = manifest.calibration
         self._thresholds = manifest.calibration.thresholds or (0.5,) * len(self._labels)
         self._max_tokens = manifest.max_tokens
-        self._tokenizer = Tokenizer.from_file(str(bundle.file(TOKENIZER_FILE)))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._scope = ScopeScore.open(manifest.scope, bundle.file(SCOPE_FILE)) if manifest.scope else None
+        self._tokenizer = self._open_tokenizer()
+        speller_file = bundle.file(SPELLING_FILE) if SPELLING_FILE in manifest.files else None
+        self._speller = Speller.open(speller_file, self._tokenizer) if speller_file else None
 
     @abstractmethod
     def logits(self, ids: Sequence[int]) -> Floats1d:
@@ -53,6 +59,10 @@ class LocalPredictor(ABC):
     def vector(self, ids: Sequence[int]) -> Floats1d:
         """The embedding (`width`) of one input's token ids (T). Raises InputError where there is none."""
         raise no_embeddings(self.name)
+
+    def both(self, ids: Sequence[int]) -> tuple[Floats1d, Floats1d]:
+        """`logits` and `vector` of one input."""
+        return self.logits(ids), self.vector(ids)
 
     def embed(self, texts: Sequence[str]) -> Embeddings:
         return embed(self, texts)
@@ -68,19 +78,43 @@ class LocalPredictor(ABC):
 
     def token_ids(self, text: str) -> tuple[list[int], int]:
         """Ids of at most `max_tokens` tokens, and how many were cut off (an estimate where characters were cut)."""
-        limit = self._max_tokens * CHARS_PER_TOKEN
-        kept = text[:limit].encode("utf-8", "replace").decode()  # half a surrogate pair is no text to a tokenizer
-        ids: list[int] = self._tokenizer.encode(kept, add_special_tokens=self.special_tokens).ids
+        kept = self._readable(text)
+        ids: list[int] = self._encoded(self._speller.read(kept) if self._speller else kept).ids
         over = len(ids) - self._max_tokens
-        unread = max(0, len(text) - limit) // 4
-        if over > 0:
-            end = ids[-1:] if self.special_tokens else []
-            ids = ids[: self._max_tokens - len(end)] + end
-        return ids, max(0, over) + unread
+        unread = max(0, len(text) - self._max_tokens * CHARS_PER_TOKEN) // 4
+        return self._cut(ids), max(0, over) + unread
+
+    def token_spans(self, text: str) -> list[tuple[int, int] | None]:
+        """Which characters [start, end) of `text` each of its `token_ids` stands for; None for a special token."""
+        kept = self._readable(text)
+        corrections = self._speller.corrections(kept) if self._speller else []
+        encoded = self._encoded(applied(kept, corrections))
+        spans = zip(encoded.offsets, encoded.special_tokens_mask)
+        return self._cut([None if special else original(span, corrections) for span, special in spans])
+
+    def _readable(self, text: str) -> str:
+        return readable(text, self._max_tokens)
+
+    def _open_tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_file(str(self.bundle.file(TOKENIZER_FILE)))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    def _encoded(self, text: str) -> Encoding:
+        return self._tokenizer.encode(text, add_special_tokens=self.special_tokens)
+
+    def _cut(self, tokens: list[T]) -> list[T]:
+        """At most `max_tokens`, with the special one at the end."""
+        if len(tokens) <= self._max_tokens:
+            return tokens
+        end = tokens[-1:] if self.special_tokens else []
+        return tokens[: self._max_tokens - len(end)] + end
 
     def _predict_one(self, given: Input) -> Prediction:
         ids, dropped = self.token_ids(self.task.text_of(given))
-        scores = self.logits(ids).tolist()  # after a graph's run caches are cold: plain floats beat numpy's small calls
+        logits, out_of_scope = self._scored(ids)
+        scores = logits.tolist()  # after a graph's run caches are cold: plain floats beat numpy's small calls
         squash = softmax if self.task.kind == "choice" else sigmoid
         probabilities = squash(scores, self._calibration.temperature)
         value, confidence = self._decide(probabilities)
@@ -92,15 +126,41 @@ class LocalPredictor(ABC):
             by=self.name,
             tokens=len(ids),
             dropped_tokens=dropped,
+            out_of_scope=out_of_scope,
+            none_label=self._scope.label if self._scope else None,
         )
+
+    def _scored(self, ids: Sequence[int]) -> tuple[Floats1d, float | None]:
+        """Logits (L), and how far out of scope the input is, where the bundle tells that."""
+        if self._scope is None:
+            return self.logits(ids), None
+        logits, vector = self.both(ids)
+        return logits, self._scope.of(vector, logits)
 
     def _decide(self, probabilities: list[float]) -> tuple[Value, float]:
         if self.task.kind == "choice":
             best = max(probabilities)
             return self._labels[probabilities.index(best)], best
-        chosen = [p >= threshold for p, threshold in zip(probabilities, self._thresholds)]
+        chosen = reached(probabilities, self._thresholds, at_least_one=self._calibration.at_least_one)
         agreement = math.prod(p if taken else 1 - p for p, taken in zip(probabilities, chosen))
+        if self._calibration.at_least_one:  # given that the answer is not empty
+            agreement = min(1.0, agreement / max(TINY, 1 - math.prod(1 - p for p in probabilities)))
         return tuple(label for label, taken in zip(self._labels, chosen) if taken), agreement
+
+
+def readable(text: str, max_tokens: int) -> str:
+    """The characters that are read at all; half a surrogate pair is no text to a tokenizer."""
+    return text[: max_tokens * CHARS_PER_TOKEN].encode("utf-8", "replace").decode()
+
+
+def reached(probabilities: Sequence[float], thresholds: Sequence[float], *, at_least_one: bool) -> list[bool]:
+    """Which labels (L) have a probability of their threshold and more; with `at_least_one` the nearest by ratio where
+    none has."""
+    chosen = [p >= threshold for p, threshold in zip(probabilities, thresholds)]
+    if at_least_one and chosen and not any(chosen):
+        ratios = [p / threshold for p, threshold in zip(probabilities, thresholds)]
+        chosen[ratios.index(max(ratios))] = True
+    return chosen
 
 
 def softmax(scores: Sequence[float], temperature: float = 1.0) -> list[float]:

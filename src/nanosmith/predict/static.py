@@ -36,7 +36,7 @@ class StaticPredictor(LocalPredictor):
         return score(self._tensors, ids)
 
     def vector(self, ids: Sequence[int]) -> Floats1d:
-        return unit(total_of(self._tensors, ids)) if ids else np.zeros(self.width, dtype=np.float32)
+        return embedding(self._tensors, ids)
 
 
 def score(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:
@@ -46,6 +46,11 @@ def score(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:
     total = total_of(tensors, ids)
     scores: Floats1d = (total / (np.sqrt(total @ total) + 1e-6)) @ tensors["weight"] + tensors["bias"]
     return scores
+
+
+def embedding(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:
+    """The unit vector (D) of token ids (T); zero without any."""
+    return unit(total_of(tensors, ids)) if ids else np.zeros(tensors["embeddings"].shape[1], dtype=np.float32)
 
 
 def total_of(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:

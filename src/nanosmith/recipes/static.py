@@ -18,12 +18,12 @@ from safetensors.numpy import save
 
 from nanosmith.core.watch import Watch
 from nanosmith.predict.local import TOKENIZER_FILE
-from nanosmith.predict.static import WEIGHTS_FILE, score
+from nanosmith.predict.static import WEIGHTS_FILE, embedding, score
 from nanosmith.recipes.parts.base import Base
 from nanosmith.recipes.parts.encoder_model import plain_tokenizer
 from nanosmith.recipes.parts.graph import quantise_rows
-from nanosmith.recipes.parts.head import LABEL_SMOOTHING, loss_of
-from nanosmith.recipes.work import Draft, Floats2d, Samples, Work
+from nanosmith.recipes.parts.head import LABEL_SMOOTHING, linear, loss_of
+from nanosmith.recipes.work import Draft, Floats2d, Samples, Work, enlarged
 
 WIDTH = 256  # at most; a base may be narrower
 BATCH = 64
@@ -39,20 +39,28 @@ def fit(work: Work) -> StaticModel:
     torch.manual_seed(work.seed)
     random = np.random.default_rng(work.seed)
     start = start_vectors(work.base, work.watch)  # (V, D)
-    ids = token_ids(work.base, work.train.texts)
+    samples = enlarged(work)
+    ids = token_ids(work.base, samples.texts)
     flat = np.array([token for row in ids for token in row], dtype=np.int64)
     seen, rows = np.unique(flat, return_inverse=True)
     ends = np.cumsum([len(row) for row in ids])
     local = np.split(rows, ends[:-1])  # each text's tokens as rows of the trained table
     table = torch.nn.Parameter(torch.from_numpy(start[seen]))
-    head = torch.nn.Linear(start.shape[1], len(work.task.labels))
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
-    settings = _train(work, table, head, local, random)
+    head = _first_head(work, start.shape[1])
+    settings = _train(work, samples, table, head, local, random)
     vectors = start.copy()
     vectors[seen] = table.detach().numpy()
     trained_tokens = settings["steps"] * settings["batch_size"] * len(flat) // len(ids)
     return StaticModel(work.base, vectors, head, settings, trained_tokens)
+
+
+def _first_head(work: Work, width: int) -> torch.nn.Linear:
+    """Zero, unless there is one already."""
+    if work.start_head is None:
+        zero = np.zeros((width, len(work.task.labels)), dtype=np.float32)
+        return linear(zero, zero[0])
+    weight, bias = work.start_head
+    return linear(weight / SCALE, bias)
 
 
 class StaticModel:
@@ -62,7 +70,7 @@ class StaticModel:
         self, base: Base, vectors: NDArray[np.float32], head: torch.nn.Linear, settings: dict[str, Any],
         trained_tokens: int,
     ) -> None:  # fmt: skip
-        self._base, self._settings = base, settings
+        self._base, self.settings = base, settings
         embeddings, scales = quantise_rows(vectors)
         weight = head.weight.detach().numpy().T * SCALE
         self._tensors = {"embeddings": embeddings, "scales": scales, "weight": np.ascontiguousarray(weight),
@@ -73,10 +81,20 @@ class StaticModel:
         """Scores (N, L): the very arithmetic of the runtime, so there is nothing left for a parity gate to find."""
         return np.stack([score(self._tensors, row) for row in token_ids(self._base, texts)])
 
+    def embeddings(self, texts: Sequence[str]) -> Floats2d:
+        """Unit vectors (N, D) as the runtime gives them."""
+        return np.stack([embedding(self._tensors, row) for row in token_ids(self._base, texts)])
+
+    @property
+    def parts(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Token vectors (V, D), and weight (D, L) and bias (L) of the head that reads their directions."""
+        vectors = self._tensors["embeddings"] * self._tensors["scales"][:, None]
+        return vectors, self._tensors["weight"], self._tensors["bias"]
+
     def write(self, folder: Path, check: Samples) -> Draft:
         (folder / WEIGHTS_FILE).write_bytes(save(self._tensors))  # save_file tells a full disk as no OSError
         plain_tokenizer(self._base).save(str(folder / TOKENIZER_FILE), pretty=False)
-        return Draft("static/1", self._base.max_tokens, self._settings, {})
+        return Draft("static/1", self._base.max_tokens, self.settings, {})
 
 
 def token_ids(base: Base, texts: Sequence[str]) -> list[list[int]]:
@@ -86,7 +104,9 @@ def token_ids(base: Base, texts: Sequence[str]) -> list[list[int]]:
 
 def start_vectors(base: Base, watch: Watch | None = None) -> NDArray[np.float32]:
     """Token vectors (V, D): PCA of the base's, scaled by log(1 + rank), since a WordPiece vocabulary is ordered by
-    frequency (Zipf) and frequent tokens say little."""
+    frequency (Zipf) and frequent tokens say little. Those of an earlier static model stay as they are."""
+    if (own := base.static_vectors()) is not None:
+        return own
     vectors = torch.from_numpy(base.token_vectors(watch))
     centred = vectors - vectors.mean(0)
     _, directions = torch.linalg.eigh(centred.T @ centred)
@@ -100,6 +120,7 @@ def start_vectors(base: Base, watch: Watch | None = None) -> NDArray[np.float32]
 
 def _train(
     work: Work,
+    samples: Samples,
     table: torch.nn.Parameter,
     head: torch.nn.Linear,
     ids: list[NDArray[np.int64]],
@@ -112,7 +133,7 @@ def _train(
         [{"params": [table], "lr": LEARNING_RATE}, {"params": head.parameters(), "lr": HEAD_LEARNING_RATE}], fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    targets, weights = torch.from_numpy(work.train.targets), torch.from_numpy(work.train.weights)
+    targets, weights = torch.from_numpy(samples.targets), torch.from_numpy(samples.weights)
     order: list[int] = []
     for step in range(steps):
         if len(order) < size:

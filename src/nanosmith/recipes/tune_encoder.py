@@ -1,12 +1,14 @@
 """tune_encoder/1: all layers of the encoder and the head are trained; token embeddings stay as they are.
 
 The head starts from its fit on the frozen vectors (linear probing, then fine-tuning; Kumar et al. 2022), so that the
-first steps do not distort the encoder. On 10,000 examples this is worth about one epoch; docs/decisions/0003.
+first steps do not distort the encoder. Cross-entropy is joined by a supervised contrastive loss, some tokens of each
+text are left out in each pass, and the result lies between the weights at the start and those at the end (WiSE-FT,
+Wortsman et al. 2022). What each of these is worth: docs/decisions/0008.
 """
 
 from __future__ import annotations
 
-import json
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -15,22 +17,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from nanosmith.recipes.parts.batches import shuffled
+from nanosmith.recipes.parts.batches import shuffled, thinned
 from nanosmith.recipes.parts.encoder_model import EncoderModel
-from nanosmith.recipes.parts.head import LABEL_SMOOTHING, correct, fit_head, loss_of
+from nanosmith.recipes.parts.forward import training_type
+from nanosmith.recipes.parts.head import LABEL_SMOOTHING, contrastive_loss, correct, fit_head, linear, loss_of
 from nanosmith.recipes.parts.training_state import arrays_of, put_back
-from nanosmith.recipes.work import FitState, Samples, Work
+from nanosmith.recipes.work import FitState, Samples, Work, enlarged
 
-LEARNING_RATE = 2e-4  # of the top layer, at multiplier 1
+LEARNING_RATE = 1e-4  # of the top layer, at multiplier 1
 HEAD_LEARNING_RATE = 1e-3
 LAYER_DECAY = 0.9  # each lower layer learns this much slower (Howard & Ruder 2018)
 WEIGHT_DECAY = 0.01
-DROPOUT = 0.1
+TOKEN_DROP = 0.15
+CONTRAST = 1.0  # weight of the contrastive loss
+KEPT = 0.7  # of the way from the start to the end of the training
 WARM_UP = 0.1  # share of the steps
 CLIP_NORM = 1.0
 CHECKPOINTS = 3  # of the last epochs
-TIMED_STEPS = 5  # after which it is known whether the time suffices for all
 VALIDATED = 200  # held-out examples looked at after each epoch
+HEAD_EXAMPLES = 10_000  # that the head's first fit reads at most
 
 
 def fit(work: Work) -> EncoderModel:
@@ -40,8 +45,7 @@ def fit(work: Work) -> EncoderModel:
     settings = resolve(len(work.train), work.options)
     work.watch.resolved(settings)
     kept = work.keeper.load() if work.keeper else None
-    head = _first_head(work, fitted=kept is None)
-    run = _Run(work, work.base.new_encoder(), head, settings, began_s)
+    run = _Run(work, work.base.new_encoder(), _first_head(work), settings, began_s)
     if kept:
         run.put_back(kept)
     while not run.finished:
@@ -54,9 +58,9 @@ def fit(work: Work) -> EncoderModel:
 def resolve(examples: int, options: Any) -> dict[str, Any]:
     """The hyperparameters for a number of examples: what the user said, else what was found to serve.
 
-    Few examples need more passes: 12 below 1,700, 5 at 10,000, 2 from 40,000.
+    Few examples need more passes: 8 below 4,000, 5 at 10,000, 2 from 40,000.
     """
-    epochs = options.get("n_epochs") or min(12, max(2, round(500 / math.sqrt(examples))))
+    epochs = options.get("n_epochs") or min(8, max(2, round(500 / math.sqrt(examples))))
     return {
         "n_epochs": int(epochs),
         "batch_size": int(options.get("batch_size") or (32 if examples >= 2_000 else 16)),
@@ -66,33 +70,32 @@ def resolve(examples: int, options: Any) -> dict[str, Any]:
         "layer_decay": LAYER_DECAY,
         "weight_decay": WEIGHT_DECAY,
         "label_smoothing": LABEL_SMOOTHING,
-        "dropout": DROPOUT,
+        "token_drop": TOKEN_DROP,
+        "contrast": CONTRAST,
+        "kept": float(options.get("kept", KEPT)),
+        "matrix_products": str(training_type()).removeprefix("torch."),
     }
 
 
-def _first_head(work: Work, *, fitted: bool) -> torch.nn.Linear:
-    """The head on the untouched encoder; not `fitted` when other weights are put in its place anyway."""
-    if not fitted:
-        return torch.nn.Linear(int(work.base.config["hidden_size"]), len(work.task.labels))
-    targets, weights = torch.from_numpy(work.train.targets), torch.from_numpy(work.train.weights)
-    vectors = torch.from_numpy(work.base.vectors(work.train.texts, work.watch))
+def _first_head(work: Work) -> torch.nn.Linear:
+    """The head on the untouched encoder, from at most HEAD_EXAMPLES examples, unless there is one already."""
+    if work.start_head is not None:
+        return linear(*work.start_head)
+    samples = enlarged(work) if work.task.kind == "labels" else work.train  # joined queries have other sets of labels
+    every = -(-len(samples) // HEAD_EXAMPLES)
+    vectors = torch.from_numpy(work.base.vectors(samples.texts[::every], work.watch))
+    targets, weights = _rows(samples, slice(None, None, every))
     return fit_head(work.task, vectors, targets, weights, watch=work.watch)
 
 
 class _Run:
-    """One training run: encoder, head, optimizer, and how far it is.
-
-    `order` is the state of `random` at the beginning of the epoch, `told` all figures so far.
-    """
+    """One training run: encoder, head, optimizer, and how far it is. `told` are all figures so far."""
 
     def __init__(
         self, work: Work, encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any], began_s: float
     ) -> None:
         self.work, self.encoder, self.head, self.settings = work, encoder, head, settings
-        self.ids = work.base.token_ids(work.train.texts)
-        self.random = np.random.default_rng(work.seed)
-        self.order = self.random.bit_generator.state
-        self.epoch_steps = math.ceil(len(self.ids) / settings["batch_size"])
+        self.epoch_steps = math.ceil(len(work.train) / settings["batch_size"])
         self.steps = settings["n_epochs"] * self.epoch_steps
         self.step, self.finished = 0, False
         self.told: list[tuple[int, dict[str, float]]] = []
@@ -102,9 +105,8 @@ class _Run:
         groups = list(_parameter_groups(encoder, head, settings))
         self.rates = [group["lr"] for group in groups]
         self.parameters = [parameter for group in groups for parameter in group["params"]]
+        self.start = [parameter.detach().clone() for parameter in self.parameters]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
-        if work.limit_s is None:
-            self._set_dropout(settings["dropout"])
 
     def share_done(self) -> float:
         """How much of the run is over, 0–1: by steps, or by time where that runs out earlier."""
@@ -117,18 +119,15 @@ class _Run:
     def epoch(self) -> None:
         """Train to the end of the epoch that the next step is of."""
         epoch, done = divmod(self.step, self.epoch_steps)
-        self.encoder.train()
-        self.order = self.random.bit_generator.state
-        for batch in shuffled(self.ids, self.settings["batch_size"], self.random)[done:]:
+        one = _Pass(self.work, self.settings, epoch)
+        for batch in one.batches[done:]:
             if self.work.keeper and self.work.keeper.due():
                 self.keep()
             share = self.share_done()
             if share >= 1:
                 break
-            if self.step == TIMED_STEPS and self.work.limit_s:
-                self._set_dropout(self.settings["dropout"] if share < TIMED_STEPS / self.steps * 1.05 else 0.0)
             self._set_rate(share)
-            self._one_step(batch)
+            self._one_step(one, batch)
         figures = self._validate()
         if self.work.checkpoint and epoch >= self.settings["n_epochs"] - CHECKPOINTS:
             self.work.checkpoint(self.step, figures, self.model())
@@ -141,10 +140,8 @@ class _Run:
         now_s = time.monotonic()
         notes = {
             "finished": self.finished,
-            "order": json.dumps(self.order),
             "told": self.told,
             "trained_tokens": self.trained_tokens,
-            "dropout": self.settings["dropout"],
             "gone_s": now_s - self.trains_from_s,
             "span_s": self.ends_s - self.trains_from_s if self.ends_s else None,
         }
@@ -155,27 +152,29 @@ class _Run:
         put_back(kept.arrays, self.parameters, self.optimizer)
         notes = kept.notes
         self.step, self.finished, self.trained_tokens = kept.step, notes["finished"], notes["trained_tokens"]
-        self.random.bit_generator.state = json.loads(notes["order"])
         self.told = [
             (step, {name: value for name, value in figures.items() if value is not None})  # JSON has no NaN
             for step, figures in notes["told"]
         ]
         self.trains_from_s = time.monotonic() - notes["gone_s"]
         self.ends_s = self.trains_from_s + notes["span_s"] if notes["span_s"] else None
-        self._set_dropout(notes["dropout"])
         self.work.watch.resumed(self.told)
 
     def model(self) -> EncoderModel:
+        """The model `kept` of the way between the first weights and those of now."""
         done = round(self.step * self.settings["n_epochs"] / self.steps, 2)
         settings = {**self.settings, "steps": self.step, "epochs_done": done}
-        return EncoderModel(self.work, self.encoder, self.head, settings, self.trained_tokens)
+        trained = [parameter.detach().clone() for parameter in self.parameters]
+        with torch.no_grad():
+            between = torch._foreach_lerp(self.start, trained, self.settings["kept"])
+            self._put(between)
+            encoder, head = copy.deepcopy(self.encoder), copy.deepcopy(self.head)
+            self._put(trained)
+        return EncoderModel(self.work, encoder, head, settings, self.trained_tokens)
 
-    def _set_dropout(self, share: float) -> None:
-        """Dropout pays over all passes; where time cuts them short, learning without it is quicker."""
-        self.settings = {**self.settings, "dropout": share}
-        for module in self.encoder.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = share
+    def _put(self, values: list[torch.Tensor]) -> None:
+        for parameter, value in zip(self.parameters, values):
+            parameter.copy_(value)
 
     def _set_rate(self, share: float) -> None:
         """Linear warm-up, then linear decay to zero at the end of the run."""
@@ -183,17 +182,20 @@ class _Run:
         for group, rate in zip(self.optimizer.param_groups, self.rates):
             group["lr"] = rate * factor
 
-    def _one_step(self, batch: list[int]) -> None:
+    def _one_step(self, one: _Pass, batch: list[int]) -> None:
         work = self.work
-        logits = self.head(work.base.sentence_vectors(self.encoder, [self.ids[i] for i in batch]))  # (B, L)
-        targets, weights = _rows(work.train, batch)
+        rows = one.rows(batch, self.step)
+        vectors = work.base.sentence_vectors(self.encoder, rows, training_type())  # (B, D)
+        logits = self.head(vectors)  # (B, L)
+        targets, weights = _rows(one.samples, batch)
         loss = loss_of(work.task, logits, targets, weights)
+        total = loss + CONTRAST * contrastive_loss(vectors, targets, weights) if work.task.kind == "choice" else loss
         self.optimizer.zero_grad()
-        loss.backward()
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
         self.optimizer.step()
         self.step += 1
-        self.trained_tokens += sum(len(self.ids[i]) for i in batch)
+        self.trained_tokens += sum(map(len, rows))
         accuracy = float(correct(work.task, logits.detach(), targets).float().mean())
         self._tell({"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
         work.watch.progress("train", self.step, self.steps)
@@ -204,8 +206,8 @@ class _Run:
         tune = self.work.tune
         if not len(tune):
             return {}
-        few = list(range(min(VALIDATED, len(tune))))
-        logits = torch.from_numpy(self.model().logits([tune.texts[i] for i in few]))
+        few = slice(0, VALIDATED)
+        logits = torch.from_numpy(self.model().logits(tune.texts[few]))
         targets, weights = _rows(tune, few)
         loss = loss_of(self.work.task, logits, targets, weights, smoothing=0.0)
         accuracy = correct(self.work.task, logits, targets).float().mean()
@@ -218,7 +220,25 @@ class _Run:
         self.work.watch.metrics(self.step, self.steps, figures)
 
 
-def _rows(samples: Samples, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+class _Pass:
+    """One pass over the data: its own samples, in batches. All that is random in it hangs on seed, epoch and step, so
+    that a run which goes on after a crash sees the same."""
+
+    def __init__(self, work: Work, settings: dict[str, Any], epoch: int) -> None:
+        self._seed, self._drop = work.seed, settings["token_drop"]
+        random = np.random.default_rng((work.seed, epoch))
+        self.samples = work.augment(work.train, random) if work.augment else work.train
+        self._ids = work.base.token_ids(self.samples.texts)
+        labels = np.where(self.samples.weights > 0, self.samples.targets, -1) if work.task.kind == "choice" else None
+        self.batches = shuffled(self._ids, settings["batch_size"], random, labels)
+
+    def rows(self, batch: list[int], step: int) -> list[list[int]]:
+        """Token ids of a batch, some of them left out."""
+        random = np.random.default_rng((self._seed, step, 1))
+        return [thinned(self._ids[i], self._drop, random) for i in batch]
+
+
+def _rows(samples: Samples, indices: list[int] | slice) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(samples.targets[indices]), torch.from_numpy(samples.weights[indices])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from nanosmith.core.watch import Watch
 if TYPE_CHECKING:
     from nanosmith.recipes.parts.base import Base
 
+ENOUGH = 10_000  # examples, from which on more of the same kind add little
 Floats2d = NDArray[np.float32]
 Targets = NDArray[np.int64] | NDArray[np.bool_]
 """What is wanted: (N) label indices for choice, (N, L) memberships for labels."""
@@ -33,6 +34,17 @@ class Samples(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __add__(self, other: Samples) -> Samples:
+        return Samples(
+            self.texts + other.texts,
+            np.concatenate([self.targets, other.targets]),
+            np.concatenate([self.weights, other.weights]),
+        )
+
+
+Augment: TypeAlias = Callable[[Samples, np.random.Generator], Samples]
+"""What one pass over the data trains on: as many samples as it is given. It is called again for every pass."""
 
 
 class FitState(msgspec.Struct, frozen=True):
@@ -63,9 +75,10 @@ class Work(msgspec.Struct, frozen=True):
     """Everything a recipe sees: no database, no network, no test data.
 
     `tune` is held-out data for early figures and the parity gate; it may be empty. `limit_s` bounds the training in
-    seconds. `options` are the user's hyperparameters; what is missing there the recipe derives from the data.
-    `checkpoint(step, values, model)` is called after each epoch. A recipe that takes minutes goes on from what `keeper`
-    has, and saves there whenever that is due.
+    seconds. `augment` makes what one pass trains on. `options` are the user's hyperparameters; what is missing there
+    the recipe derives from the data. `checkpoint(step, values, model)` is called after each epoch. A recipe that takes
+    minutes goes on from what `keeper` has, and saves there whenever that is due. `start_head`, weight (D, L) and bias
+    (L), is where a head for the base's vectors starts from that is known already.
     """
 
     task: Task
@@ -78,6 +91,19 @@ class Work(msgspec.Struct, frozen=True):
     limit_s: float | None = None
     checkpoint: Callable[[int, dict[str, float], Model], None] | None = None
     keeper: Keeper | None = None
+    augment: Augment | None = None
+    start_head: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+
+def enlarged(work: Work, most: int = 2 * ENOUGH) -> Samples:
+    """The training samples, and with `work.augment` one to four augmented copies, of `most` samples in all if there
+    are not more already: for recipes that do not pass over the data in epochs."""
+    samples = work.train
+    if work.augment is None:
+        return samples
+    for copy in range(min(4, max(1, most // len(work.train) - 1))):
+        samples += work.augment(work.train, np.random.default_rng((work.seed, copy)))
+    return samples
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -96,6 +122,10 @@ class Model(Protocol):
 
     def logits(self, texts: Sequence[str]) -> Floats2d:
         """Scores (N, L) from the training graph, before calibration."""
+        ...
+
+    def embeddings(self, texts: Sequence[str]) -> Floats2d:
+        """Unit vectors (N, D) that the scores are made of; D is 0 where a recipe has none."""
         ...
 
     def write(self, folder: Path, check: Samples) -> Draft:

@@ -19,7 +19,7 @@ from nanosmith.score.metrics import Answers, Bools, Floats
 Ints: TypeAlias = NDArray[np.integer]
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 MIN_THRESHOLD, MAX_THRESHOLD = 0.01, 0.99
-PRIOR_EXAMPLES = 10  # a label with this many positives gets a threshold half-way between 0.5 and its best one
+PRIOR_EXAMPLES = 10  # with this many, a threshold is half-way between the usual and the best one
 TINY = 1e-12  # the smallest probability that the NLL looks at
 BINS = 15
 
@@ -100,17 +100,44 @@ def _minimum(derivatives: Callable[[float], tuple[float, float]]) -> float:
     return sharpness
 
 
-def fit_thresholds(probabilities: Floats, wanted: Bools) -> tuple[float, ...]:
-    """Per label (L) the threshold with the best F1 on these examples, pulled towards 0.5 where the label is rare.
+def fit_thresholds(probabilities: Floats, wanted: Bools, *, at_least_one: bool = False) -> tuple[float, ...]:
+    """Per label (L) the threshold with the best F1 on these examples, pulled towards the common one where the label is
+    rare: with n positives the best one counts n / (n + 10); in [0.01, 0.99].
 
-    probabilities (N, L), wanted (N, L). With n positives the best threshold counts n / (n + 10); in [0.01, 0.99].
+    probabilities (N, L), wanted (N, L). `at_least_one`: no answer is empty; see `fit_common_threshold`.
     """
-    columns = zip(np.asarray(probabilities, dtype=np.float64).T, np.asarray(wanted, dtype=bool).T)
-    return tuple(_threshold(probability, member) for probability, member in columns)
+    found = np.asarray(probabilities, dtype=np.float64)
+    members = np.asarray(wanted, dtype=bool)
+    common = fit_common_threshold(found, members, at_least_one=at_least_one)
+    return tuple(_threshold(probability, member, common) for probability, member in zip(found.T, members.T))
 
 
-def _threshold(probability: Floats, member: Bools) -> float:
-    """Of all cuts between different probabilities (N) the one with the best F1; of equal ones the nearest to 0.5."""
+def fit_common_threshold(probabilities: Floats, wanted: Bools, *, at_least_one: bool = False) -> float:
+    """The threshold for all labels with which most sets are wholly right; of equal ones the nearest to 0.5.
+
+    probabilities (N, L), wanted (N, L). A set is right where the threshold lies above all labels that are not wanted
+    and not above one that is; with `at_least_one`, for which the most probable label is answered alone where none
+    reaches the threshold, also wherever it lies above the only wanted label. With n sets that the threshold can make
+    right it counts n / (n + 10) beside 0.5.
+    """
+    low = np.where(wanted, 0.0, probabilities).max(axis=1, initial=0.0)  # (N)
+    high = np.where(wanted, probabilities, 1.0).min(axis=1, initial=1.0)  # (N)
+    possible = high > low
+    if at_least_one:
+        high = np.where(possible & (wanted.sum(axis=1) == 1), 1.0, high)
+    low, high = np.sort(low[possible]), np.sort(high[possible])
+    edges = np.unique(np.concatenate([low, high]))
+    if len(edges) < 2:
+        return 0.5
+    cuts = np.where((edges[:-1] < 0.5) & (edges[1:] > 0.5), 0.5, (edges[1:] + edges[:-1]) / 2)
+    right = np.searchsorted(low, cuts) - np.searchsorted(high, cuts)  # sets whose (low, high] holds the cut
+    best = cuts[right == right.max()]
+    return _pulled(float(best[np.abs(best - 0.5).argmin()]), 0.5, len(low))
+
+
+def _threshold(probability: Floats, member: Bools, common: float) -> float:
+    """Of all cuts between different probabilities (N) the one with the best F1; of equal ones the nearest to `common`,
+    and then pulled towards it."""
     order = np.argsort(-probability, kind="stable")
     above = probability[order]
     below = np.append(above[1:], 0.0)
@@ -118,10 +145,14 @@ def _threshold(probability: Floats, member: Bools) -> float:
     f1 = 2 * np.cumsum(member[order]) / (np.arange(1, len(above) + 1) + positives)
     f1[above <= below] = 0.0
     if not positives or not f1.any():
-        return 0.5
+        return common
     cuts = ((above + below) / 2)[np.isclose(f1, f1.max(), rtol=1e-12)]
-    best = float(cuts[np.abs(cuts - 0.5).argmin()])
-    pulled = 0.5 + (best - 0.5) * positives / (positives + PRIOR_EXAMPLES)
+    return _pulled(float(cuts[np.abs(cuts - common).argmin()]), common, positives)
+
+
+def _pulled(best: float, usual: float, examples: int) -> float:
+    """Between the best value on so many examples and the usual one."""
+    pulled = usual + (best - usual) * examples / (examples + PRIOR_EXAMPLES)
     return min(MAX_THRESHOLD, max(MIN_THRESHOLD, pulled))
 
 

@@ -25,6 +25,7 @@ from nanosmith.score.intervals import bootstrap_macro_f1, wilson
 from nanosmith.score.latency import summarise, timed_calls
 from nanosmith.score.machine import Memory, cpu, memory
 from nanosmith.score.report import Calibration, Report, Unseen, Wrong
+from nanosmith.score.scope import ScopeFigures, scope_figures
 from nanosmith.version import __version__
 
 MAX_WRONG = 500
@@ -53,16 +54,19 @@ def evaluate(
     bytes: int | None = None,
     made: Mapping[str, Any] | None = None,
     prices: cost.Prices | None = None,
+    outside: Sequence[Input] = (),
 ) -> Report:
     """Ask the predictor every input, one by one, and compare with what was wanted.
 
     `bytes` is the size of the bundle, `made` what the caller knows about its making, `prices` the table for the costs
-    (None: the one that comes with Nanosmith). Raises InputError (no inputs, or answers of another kind), Cancelled.
+    (None: the one that comes with Nanosmith). `outside` are inputs about none of the labels: they count for
+    `Report.scope` alone. Raises InputError (no inputs, or answers of another kind), Cancelled.
     """
     _check(predictor.task, inputs, wanted)
     table = prices or cost.load_prices()
     run = _ask(predictor, inputs, wanted, watch or Watch())
     latency, used, unseen = summarise(run.times_ns), memory(), _unseen(predictor.task, wanted)
+    refused = _ask(predictor, outside, [], watch or Watch()).predictions if outside else []
     return Report(
         model=predictor.name,
         kind=predictor.task.kind,
@@ -77,6 +81,7 @@ def evaluate(
         unseen=unseen,
         made=_plain(made or {}),
         notes=_notes(run, unseen, used),
+        scope=_scope(predictor.task, run, refused),
         created_at=int(time.time()),
         nanosmith=__version__,
     )
@@ -171,6 +176,13 @@ def _calibration(task: Task, run: _Run, right: metrics.Bools) -> Calibration | N
     )
 
 
+def _scope(task: Task, run: _Run, outside: Sequence[Prediction]) -> ScopeFigures | None:
+    if task.kind != "choice":
+        return None
+    right = np.array([want == got for want, got in zip(run.wanted, run.given)])
+    return scope_figures(run.predictions, right, outside)
+
+
 def _proper_scores(task: Task, run: _Run) -> tuple[float, float] | tuple[None, None]:
     """Brier score and NLL over the model's own labels."""
     if any(prediction.labels != task.labels for prediction in run.predictions):
@@ -210,6 +222,10 @@ def _unseen(task: Task, wanted: Sequence[Value]) -> tuple[Unseen, ...]:
 
 def _notes(run: _Run, unseen: Sequence[Unseen], used: Memory) -> tuple[str, ...]:
     notes = []
+    sizes = metrics.right_by_size(run.wanted, run.given)
+    if len(sizes) > 1:
+        told = ", ".join(f"{right / n:.1%} of {n:,} that want {size}" for size, (right, n) in sizes.items())
+        notes.append(f"Wholly right by the number of labels: {told}.")
     if unseen:
         named = ", ".join(repr(metrics.shorten(row.label, 40)) for row in unseen[:MAX_NAMED])
         more = f" and {len(unseen) - MAX_NAMED} more" if len(unseen) > MAX_NAMED else ""

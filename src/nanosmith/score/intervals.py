@@ -30,6 +30,20 @@ def wilson(right: int, n: int, z: float = Z95) -> Interval:
     return low, 1.0 if right == n else min(1.0, middle + half)
 
 
+def paired_difference(lost: int, won: int, n: int, z: float = Z95) -> Interval:
+    """How much the share of right answers fell, where of the same `n` examples `lost` became wrong and `won` right.
+
+    Half an observation is added to each of the four cells (Agresti and Min 2005, "Simple improved confidence intervals
+    for comparing matched proportions"). (-1, 1) when n is 0.
+    """
+    if n == 0:
+        return -1.0, 1.0
+    difference, changed = lost - won, lost + won + 1.0
+    half = z * math.sqrt(changed - difference * difference / (n + 2)) / (n + 2)
+    middle = difference / (n + 2)
+    return max(-1.0, middle - half), min(1.0, middle + half)
+
+
 def bootstrap_macro_f1(
     wanted: Answers, given: Answers, classes: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:

@@ -89,6 +89,15 @@ def micro_f1(found: Counts) -> float:
     return float(_ratio(2 * found.right.sum(), found.given.sum() + found.wanted.sum()))
 
 
+def right_by_size(wanted: Sequence[Value], given: Sequence[Value]) -> dict[int, tuple[int, int]]:
+    """For each size of a wanted set, smallest first: how many answers are wholly right, and how many want that size."""
+    found: dict[int, tuple[int, int]] = {}
+    for want, got in zip(map(as_set, wanted), map(as_set, given), strict=True):
+        right, n = found.get(len(want), (0, 0))
+        found[len(want)] = (right + (want == got), n + 1)
+    return dict(sorted(found.items()))
+
+
 def per_class(names: Sequence[str], found: Counts) -> tuple[ClassRow, ...]:
     """One row per class that occurs, in the order of `names` (C)."""
     table = zip(

@@ -6,14 +6,18 @@ from typing import Any
 
 import msgspec
 
+from nanosmith.core.explanation import Explanation
 from nanosmith.core.task import Kind, Value
 from nanosmith.score.calibration import ReliabilityBin
 from nanosmith.score.cost import Cost
 from nanosmith.score.coverage import CoveragePoint, Target
+from nanosmith.score.fairness import Fairness
 from nanosmith.score.intervals import Interval
 from nanosmith.score.latency import Latency
 from nanosmith.score.machine import Cpu
 from nanosmith.score.metrics import ClassRow, Confusion
+from nanosmith.score.robustness import Robustness
+from nanosmith.score.scope import ScopeFigures
 
 FORMAT = 1
 
@@ -42,6 +46,16 @@ class Wrong(msgspec.Struct, frozen=True):
     confidence: float | None
 
 
+class Explained(msgspec.Struct, frozen=True):
+    """A wrong answer, as in Wrong, with the words that carried it."""
+
+    index: int
+    wanted: Value
+    given: Value
+    confidence: float | None
+    explanation: Explanation
+
+
 class Unseen(msgspec.Struct, frozen=True):
     """A wanted label that the model does not have, and how many examples want it."""
 
@@ -59,6 +73,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     size of the whole process so far, None where unknown. `cut_inputs` counts inputs longer than the model reads.
     `wrong` holds at most 500 of `wrong_count` wrong answers, `unseen` the wanted labels that the model does not have.
     `made` holds whatever the flow knows about the making; `notes` are sentences that a reader should not miss.
+    `robustness` and `fairness` are None where they were not asked for, `scope` where nothing tells that a query is out
+    of scope; `n`, `accuracy` and all other figures are of in-scope examples, refused or not. `explained` holds some of
+    `wrong`, the most confident first.
     """
 
     model: str
@@ -87,3 +104,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     nanosmith: str
     format: int = FORMAT
+    robustness: Robustness | None = None
+    fairness: Fairness | None = None
+    scope: ScopeFigures | None = None
+    explained: tuple[Explained, ...] = ()

@@ -1,1 +1,1 @@
-"""The OpenAI API over local models: a Starlette app, one file per resource."""
+"""The OpenAI API over local models: a Starlette app, one folder per resource."""

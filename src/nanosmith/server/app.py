@@ -15,37 +15,30 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
 from nanosmith.core.errors import NanosmithError
-from nanosmith.server import (
-    batches,
-    chat,
-    completion_export,
-    decisions,
-    embeddings,
-    eval_runs,
-    evals,
-    files,
-    fine_tuning,
-    graders,
-    metrics,
-    missing,
-    models,
-    moderations,
-    permissions,
-    responses,
-    stored_completions,
-    tracing,
-    uploads,
-    webhooks,
-)
-from nanosmith.server.auth import Gate
-from nanosmith.server.handlers import on_http_exception, on_nanosmith_error
-from nanosmith.server.keys import KeyRing
-from nanosmith.server.limits import Limiter
-from nanosmith.server.metrics import Measured, Metrics
-from nanosmith.server.middleware import RequestContext
-from nanosmith.server.patience import Patience
+from nanosmith.server import missing, moderations, webhooks
+from nanosmith.server.access.auth import Gate
+from nanosmith.server.access.keys import KeyRing
+from nanosmith.server.access.limits import Limiter
+from nanosmith.server.batches import batches
+from nanosmith.server.chat import completions as chat
+from nanosmith.server.chat import export as completion_export
+from nanosmith.server.chat import stored as stored_completions
+from nanosmith.server.decisions import decisions
+from nanosmith.server.embeddings import embeddings
+from nanosmith.server.evals import evals
+from nanosmith.server.evals import runs as eval_runs
+from nanosmith.server.files import files, uploads
+from nanosmith.server.fine_tuning import graders, permissions
+from nanosmith.server.fine_tuning import jobs as fine_tuning
+from nanosmith.server.http.handlers import on_http_exception, on_nanosmith_error
+from nanosmith.server.http.patience import Patience
+from nanosmith.server.http.wire import json_response
+from nanosmith.server.models import models
+from nanosmith.server.responses import responses
 from nanosmith.server.services import open_services
-from nanosmith.server.wire import json_response
+from nanosmith.server.watch import metrics, tracing
+from nanosmith.server.watch.metrics import Measured, Metrics
+from nanosmith.server.watch.middleware import RequestContext
 from nanosmith.store.home import Home
 from nanosmith.version import __version__
 

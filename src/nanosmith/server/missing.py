@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nanosmith.server.errors import NotBuilt
+from nanosmith.server.http.errors import NotBuilt
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 RESOURCES = (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
-from nanosmith.server.embedders import Embedders
-from nanosmith.server.models_cache import ModelCache, OpenModels
+from nanosmith.server.embeddings.embedders import Embedders
+from nanosmith.server.models.cache import ModelCache, OpenModels
 from nanosmith.store.blobs import open_blobs
 from nanosmith.store.home import DEFAULT_PROJECT, Home
 from nanosmith.store.ledger import Ledger, open_ledger
@@ -31,6 +31,7 @@ class Shared:
         self.opened = OpenModels()
         self.embedders = Embedders()
         self.uploads = CapacityLimiter(MAX_UPLOADS)
+        self.explaining = CapacityLimiter(1)
         self.of_project: dict[str, Services] = {}
 
 

@@ -1,13 +1,14 @@
 """/v1/webhook_endpoints: addresses that are told when jobs, batches and eval runs end.
 
 They are those of `nanosmith webhooks`. What is made here reaches the public Internet alone; see
-`nanosmith.jobs.webhook_hosts`.
+`nanosmith.jobs.webhooks.hosts`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,9 +22,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nanosmith.core.errors import InputError
-from nanosmith.jobs.webhook_hosts import Reach, addresses
-from nanosmith.jobs.webhook_post import post
-from nanosmith.jobs.webhooks import (
+from nanosmith.core.structs import to_struct
+from nanosmith.jobs.webhooks.hosts import Reach, addresses
+from nanosmith.jobs.webhooks.post import post
+from nanosmith.jobs.webhooks.webhooks import (
     ENDPOINT,
     EVENTS,
     SECRET,
@@ -39,12 +41,12 @@ from nanosmith.jobs.webhooks import (
     remove_endpoint,
     with_secret,
 )
-from nanosmith.server.errors import TooBusy
-from nanosmith.server.idempotency import Once, once
-from nanosmith.server.pages import limit_of, page_response
+from nanosmith.server.http.errors import TooBusy
+from nanosmith.server.http.idempotency import Once, once
+from nanosmith.server.http.pages import limit_of, page_response
+from nanosmith.server.http.wire import json_response, read_json
 from nanosmith.server.services import Services, services
-from nanosmith.server.tally import tally_of
-from nanosmith.server.wire import json_response, read_json, to_struct
+from nanosmith.server.watch.tally import tally_of
 from nanosmith.store.ledger import new_id
 from nanosmith.store.records import Document
 
@@ -175,10 +177,11 @@ def check_target(url: str, reach: Reach) -> None:
 def _create(here: Services, row: Document, sent: Once) -> Document:
     """A new endpoint; or, when a client repeats a request because it saw no answer, the one that it made before."""
     with here.creation:
-        if made := sent.made_before(here.ledger):
-            return find_endpoint(here.ledger, made)
-        add_endpoint(here.ledger, row, sent.record(row.id))
-    return row
+        made = sent.earlier(here.ledger, partial(here.ledger.document, ENDPOINT))
+        if made is None:
+            made = row
+            add_endpoint(here.ledger, made, sent.record(made.id))
+    return made
 
 
 def _updated(was: Endpoint, asked: UpdateEndpoint, reach: Reach) -> Endpoint:

@@ -18,9 +18,10 @@ class Home(msgspec.Struct, frozen=True):
     HOME/ledger.sqlite   files, jobs, events, checkpoints, models, … (or `database`, a URL)
     HOME/blobs/          uploaded files, by SHA-256 (or `blob_url`, an S3 address)
     HOME/bundles/        sealed models, one folder each
+    HOME/examples/       what models were made from, to retrain them
     HOME/jobs/           a working folder per job, removed when it ends
     HOME/cache/          things that can be made again
-    HOME/projects/ID/    blobs, bundles and jobs of a project other than the default one
+    HOME/projects/ID/    blobs, bundles, examples and jobs of a project other than the default one
     """
 
     root: Path
@@ -48,6 +49,10 @@ class Home(msgspec.Struct, frozen=True):
     @property
     def bundles(self) -> Path:
         return self._own / "bundles"
+
+    @property
+    def examples(self) -> Path:
+        return self._own / "examples"
 
     @property
     def jobs(self) -> Path:

@@ -12,10 +12,11 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from nanosmith.core.example import Input
-from nanosmith.core.manifest import BaseRef, Calibration, DataRef, Manifest
+from nanosmith.core.manifest import BaseRef, Calibration, DataRef, Manifest, Scope
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import AnswerForm, Kind, Task
 from nanosmith.predict.local import TOKENIZER_FILE
+from nanosmith.predict.scope import SCOPE_FILE
 from nanosmith.predict.static import WEIGHTS_FILE
 from nanosmith.store.bundles import Bundle, seal
 from nanosmith.version import __version__
@@ -69,9 +70,13 @@ def chat_lines(rows: Iterable[tuple[str, str]], system: str | None = None) -> by
 
 
 def tiny_bundle(
-    folder: Path, labels: Sequence[str] = tuple(TOPICS), *, name: str = "tiny", kind: Kind = "choice"
-) -> Bundle:
-    """Seal a static bundle at `folder` that answers with the labels whose names are words of the text."""
+    folder: Path, labels: Sequence[str] = tuple(TOPICS), *, name: str = "tiny", kind: Kind = "choice",
+    scope: Scope | None = None,
+) -> Bundle:  # fmt: skip
+    """Seal a static bundle at `folder` that answers with the labels whose names are words of the text.
+
+    With a `scope` (see `tiny_scope`) it also tells texts that have no such word.
+    """
     names = sorted(labels)
     with tempfile.TemporaryDirectory() as made:
         draft = Path(made) / "draft"
@@ -85,14 +90,25 @@ def tiny_bundle(
         scales = np.full(len(vocabulary), 1 / 127, dtype=np.float32)
         tensors = {"embeddings": embeddings, "scales": scales, "weight": weight, "bias": bias}
         save_file(tensors, draft / WEIGHTS_FILE)
+        if scope:
+            square = np.eye(len(vocabulary), dtype=np.float32)
+            distances = {"square": square, "linear": -2 * square[:, 1:], "constant": np.ones(len(names), np.float32)}
+            save_file({**distances, "classes": square[1:].copy(), "outside": square[:0].copy()}, draft / SCOPE_FILE)
         form: AnswerForm = "plain" if kind == "choice" else "json_list"
         manifest = Manifest(
             name=name, created_at=1_700_000_000, predictor="static/1", recipe="static/1",
             task=Task(kind=kind, labels=tuple(names), form=form), max_tokens=64,
             base=BaseRef("none", "0" * 64), data=DataRef("0" * 64, 10, 0),
             calibration=Calibration(examples=10), settings={}, notes={}, files={}, nanosmith=__version__,
+            scope=scope,
         )  # fmt: skip
         return seal(draft, manifest, folder)
+
+
+def tiny_scope(label: str | None = None) -> Scope:
+    """Refuses what is at a distance of 1 and more from all labels; a text without any label is at 2."""
+    shares = tuple(i / 20 for i in range(21))
+    return Scope(0.05, label, weights=(1.0, 0.0), centres=(0.0, 0.0), quantiles=shares, examples=1_000)
 
 
 def _word_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from nanosmith.core.task import Task
-from nanosmith.recipes.parts.head import correct, fit_head, loss_of
+from nanosmith.recipes.parts.head import contrastive_loss, correct, fit_head, loss_of
 
 CHOICE = Task("choice", ("a", "b", "c"))
 LABELS = Task("labels", ("a", "b", "c"))
@@ -34,7 +34,27 @@ def test_head_is_as_good_as_scikit_learn() -> None:
     centres = random.normal(size=(3, 16))
     targets = random.integers(0, 3, size=2_000)
     vectors = (centres[targets] + 1.5 * random.normal(size=(2_000, 16))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     head = fit_head(CHOICE, torch.from_numpy(vectors[:1_000]), torch.from_numpy(targets[:1_000]), torch.ones(1_000))
     ours = (head(torch.from_numpy(vectors[1_000:])).argmax(1).numpy() == targets[1_000:]).mean()
     theirs = LogisticRegression().fit(vectors[:1_000], targets[:1_000]).score(vectors[1_000:], targets[1_000:])
     assert ours >= theirs - 0.02
+
+
+def test_contrast_by_hand() -> None:
+    """Minus the log of a partner's share among all others, for those that have one; weight 0 is not there."""
+    vectors = torch.nn.functional.normalize(torch.randn(4, 5), dim=1)
+    targets, weights = torch.tensor([0, 0, 1, 0]), torch.tensor([1.0, 0.0, 1.0, 1.0])
+    scores = vectors @ vectors.T / 0.1
+    wanted = [scores[i, [2, 3 - i]].logsumexp(0) - scores[i, 3 - i] for i in (0, 3)]
+    assert contrastive_loss(vectors, targets, weights) == pytest.approx(float(torch.stack(wanted).mean()), rel=1e-5)
+
+
+def test_nobody_to_contrast_with() -> None:
+    """A batch in which all labels differ has no contrastive loss, and a gradient that is no NaN."""
+    vectors = torch.nn.functional.normalize(torch.randn(3, 5), dim=1).requires_grad_()
+    loss = contrastive_loss(vectors, torch.tensor([0, 1, 2]), torch.ones(3))
+    loss.backward()
+    assert loss == 0
+    assert vectors.grad is not None
+    assert not vectors.grad.isnan().any()

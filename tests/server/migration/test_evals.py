@@ -11,7 +11,7 @@ from openai.types import EvalRetrieveResponse
 from tests.server.migration import exports
 
 from nanosmith.core.watch import Watch
-from nanosmith.server.eval_records import EVAL
+from nanosmith.server.evals.records import EVAL
 from nanosmith.server.migration.plan import Item, Plan
 from nanosmith.server.services import Services
 

@@ -9,7 +9,7 @@ import pytest
 from tests.server.migration import exports
 
 from nanosmith.core.watch import Watch
-from nanosmith.server.errors import QuotaExceeded
+from nanosmith.server.http.errors import QuotaExceeded
 from nanosmith.server.migration.plan import Item, Plan
 from nanosmith.server.services import Services
 from nanosmith.store.records import ProjectRow

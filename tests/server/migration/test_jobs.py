@@ -12,9 +12,9 @@ from tests.server.migration import exports
 from tests.server.migration.exports import OLD_MODEL
 
 from nanosmith.core.watch import Watch
-from nanosmith.server.errors import ModelNotFound
+from nanosmith.server.http.errors import ModelNotFound
 from nanosmith.server.migration.plan import Item, Plan
-from nanosmith.server.names import ALIAS, callable_model
+from nanosmith.server.models.names import ALIAS, callable_model
 from nanosmith.server.services import Services
 from nanosmith.store.records import ModelRow
 from nanosmith.testing import topic_rows, write_chat
@@ -103,7 +103,7 @@ def test_suffix_from_the_old_name(plan_of: Callable[..., Plan], here: Services, 
     [
         ({"method": {"type": "dpo", "dpo": {}}}, "this training method is not available here (got 'dpo'"),
         ({"model": "o9-huge"}, "no model of this name can be fine-tuned (got 'o9-huge'"),
-        ({"model": OLD_MODEL}, "a fine-tuned model cannot be tuned further yet"),
+        ({"model": OLD_MODEL}, "no fine-tuned model of this name is here"),
         ({"training_file": "file-other"}, "Say so with --file file-other=FILE"),
         ({"validation_file": "file-other"}, "Say so with --file file-other=FILE"),
         ({"training_file": "file-small"}, "file-small has too few examples"),

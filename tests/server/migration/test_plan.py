@@ -17,10 +17,10 @@ from tests.server.migration import exports
 from nanosmith.core.errors import InputError
 from nanosmith.core.watch import Watch
 from nanosmith.data.completions import KIND
-from nanosmith.server.eval_records import EVAL
+from nanosmith.server.evals.records import EVAL
 from nanosmith.server.migration.plan import Plan, made_id
 from nanosmith.server.migration.planner import make_plan, named_files
-from nanosmith.server.names import ALIAS
+from nanosmith.server.models.names import ALIAS
 from nanosmith.server.services import Services, open_services
 from nanosmith.store.blobs import BlobFolder
 from nanosmith.store.home import open_home

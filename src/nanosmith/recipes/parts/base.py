@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 from tokenizers import Tokenizer
+from torch.nn import functional
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.limits import MAX_ENCODER_TOKENS
 from nanosmith.core.watch import Watch
 from nanosmith.recipes.base_folder import BaseFolder
-from nanosmith.recipes.parts.batches import by_length, padded
+from nanosmith.recipes.parts.batches import by_length
+from nanosmith.recipes.parts.forward import sentence_vectors
 from nanosmith.store.atomic import write_atomic
 
 SUPPORTED = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -27,11 +29,15 @@ VECTOR_BATCH = 64
 
 
 class Base:
-    """Opened once per run and shared by all recipes. `cache` is a folder for what can be made again."""
+    """Opened once per run and shared by all recipes. `cache` is a folder for what can be made again; `config` and
+    `pooling` are given where the folder does not say them."""
 
-    def __init__(self, folder: BaseFolder, cache: Path | None = None) -> None:
+    def __init__(
+        self, folder: BaseFolder, cache: Path | None = None, *, config: dict[str, Any] | None = None,
+        pooling: str | None = None,
+    ) -> None:  # fmt: skip
         self.folder = folder
-        self.config: dict[str, Any] = folder.config
+        self.config = config or folder.config
         if self.config.get("model_type") not in SUPPORTED:
             raise InputError("this architecture is not supported yet", where=str(folder.path),
                              got=self.config.get("model_type"), allowed=", ".join(SUPPORTED))  # fmt: skip
@@ -39,7 +45,7 @@ class Base:
         self.tokenizer.no_padding()
         self.max_tokens = min(MAX_ENCODER_TOKENS, int(self.config["max_position_embeddings"]) - 2)
         self.tokenizer.enable_truncation(self.max_tokens)
-        self.pooling = _pooling(folder.path)
+        self.pooling = pooling or _pooling(folder.path)
         self._cache = cache
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
@@ -55,6 +61,10 @@ class Base:
             hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, local_files_only=True, use_safetensors=True,
         )  # fmt: skip
         return encoder
+
+    def static_vectors(self) -> NDArray[np.float32] | None:
+        """Token vectors (V, D) that a static recipe starts from, where the base brings its own."""
+        return None
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, with special tokens, cut to `max_tokens`."""
@@ -77,7 +87,7 @@ class Base:
 
         The first step of Model2Vec (Tulkens & van Dongen 2024).
         """
-        file = self._cache / f"token-vectors-{self.folder.sha256[:32]}.safetensors" if self._cache else None
+        file = self._cache / f"unit-token-vectors-{self.folder.sha256[:32]}.safetensors" if self._cache else None
         if file and file.is_file():
             stored: NDArray[np.float32] = load_file(file)["vectors"].astype(np.float32)
             return stored
@@ -93,7 +103,7 @@ class Base:
         self, encoder: torch.nn.Module, ids: list[list[int]], watch: Watch | None = None, stage: str = "encode",
         batch: int = VECTOR_BATCH,
     ) -> NDArray[np.float32]:  # fmt: skip
-        """Sentence vectors (N, D) of token ids by this encoder, without gradients."""
+        """Sentence vectors (N, D), of length 1, of token ids by this encoder, without gradients."""
         found = np.zeros((len(ids), int(self.config["hidden_size"])), dtype=np.float32)
         done = 0
         with torch.inference_mode():
@@ -105,16 +115,14 @@ class Base:
                     watch.progress(stage, done, len(ids))
         return found
 
-    def sentence_vectors(self, encoder: torch.nn.Module, rows: list[list[int]]) -> torch.Tensor:
-        """Pooled vectors (B, D) of rows of ids."""
-        ids, mask = padded(rows, int(self.config["pad_token_id"]))  # (B, T)
-        hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, T, D)
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        if mask is None:
-            return hidden.mean(1)
-        kept = mask.unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
-        return (hidden * kept).sum(1) / kept.sum(1)
+    def sentence_vectors(
+        self, encoder: torch.nn.Module, rows: Sequence[Sequence[int]], dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Pooled vectors (B, D), of length 1, of rows of ids; `dtype` is that of the matrix products."""
+        vectors = sentence_vectors(
+            encoder, rows, pad_id=int(self.config["pad_token_id"]), pooling=self.pooling, dtype=dtype
+        )
+        return functional.normalize(vectors, dim=1)
 
     @cached_property
     def _frozen(self) -> torch.nn.Module:

@@ -25,30 +25,30 @@ class EncoderModel:
     ) -> None:  # fmt: skip
         self._base, self._task, self._watch = work.base, work.task, work.watch
         self._sample = work.train.texts[:: max(1, len(work.train) // SAMPLE)]
-        self._encoder, self._head, self._settings = encoder, head, settings
+        self.encoder, self.head, self.settings = encoder, head, settings
         self.trained_tokens = trained_tokens
 
     def logits(self, texts: Sequence[str]) -> Floats2d:
         """Scores (N, L) from the training graph, before calibration."""
-        if not texts:
-            return np.zeros((0, len(self._task.labels)), dtype=np.float32)
-        if self._encoder is None:
-            vectors = self._base.vectors(texts, self._watch)
-        else:
-            self._encoder.eval()
-            ids = self._base.token_ids(texts)
-            vectors = self._base.encode(self._encoder, ids, self._watch, "score held-out examples")
         with torch.inference_mode():
-            scores: Floats2d = self._head(torch.from_numpy(vectors)).numpy()
+            scores: Floats2d = self.head(torch.from_numpy(self.embeddings(texts))).numpy()
         return scores
+
+    def embeddings(self, texts: Sequence[str]) -> Floats2d:
+        """Unit vectors (N, D) from the training graph."""
+        if not texts:
+            return np.zeros((0, self.head.in_features), dtype=np.float32)
+        if self.encoder is None:
+            return self._base.vectors(texts, self._watch)
+        return self._base.encode(self.encoder, self._base.token_ids(texts), self._watch, "score held-out examples")
 
     def write(self, folder: Path, check: Samples) -> Draft:
         """Write model.onnx (through the parity gate on `check`) and tokenizer.json."""
         base = self._base
-        encoder = self._encoder or base.new_encoder()
+        encoder = self.encoder or base.new_encoder()
         graph = EncoderGraph(
             weights={name: tensor.detach().numpy() for name, tensor in encoder.state_dict().items()},
-            head=(self._head.weight.detach().numpy().T, self._head.bias.detach().numpy()),
+            head=(self.head.weight.detach().numpy().T, self.head.bias.detach().numpy()),
             config=base.config, pooling=base.pooling, max_tokens=base.max_tokens,
             ranges=activation_ranges(base, encoder, base.token_ids(self._sample)),
         )  # fmt: skip
@@ -58,7 +58,7 @@ class EncoderModel:
         )
         plain_tokenizer(base).save(str(folder / TOKENIZER_FILE), pretty=False)
         self._watch.progress("write the bundle", 1, 1)
-        return Draft("encoder/1", base.max_tokens, self._settings, {"parity": parity})
+        return Draft("encoder/1", base.max_tokens, self.settings, {"parity": parity})
 
 
 def plain_tokenizer(base: Base) -> Any:

@@ -2,8 +2,8 @@
 
 Built rather than traced: the graph holds only what a prediction needs, every linear layer can be int8 or float32 on its
 own, and building takes a fraction of a second. `input_ids` (B, T) int64 → `logits` (B, L) and `embedding` (B, D),
-the pooled vector at length 1, float32; rows are not padded, so there is no mask. Operators: ONNX opset 18 and
-com.microsoft 1 (ONNX Runtime).
+the pooled vector at length 1, which the head reads, float32; rows are not padded, so there is no mask. Operators: ONNX
+opset 18 and com.microsoft 1 (ONNX Runtime).
 
 A linear layer has one of three modes:
 int8     weights per output channel, activations dynamic per tensor (DynamicQuantizeMatMul). Weights use 7 bits (±64),
@@ -68,10 +68,10 @@ def build(
     else:
         vector = graph.add("ReduceMean", [hidden, graph.constant(np.array([1], np.int64))], keepdims=0)
     outputs = {}
+    embedding = graph.add("LpNormalization", [vector], outputs=[EMBEDDING], axis=-1, p=2)
     if head is not None:
-        graph.add("Gemm", [vector, graph.constant(head[0]), graph.constant(head[1])], outputs=[OUTPUT])
+        graph.add("Gemm", [embedding, graph.constant(head[0]), graph.constant(head[1])], outputs=[OUTPUT])
         outputs[OUTPUT] = head[0].shape[1]
-    graph.add("LpNormalization", [vector], outputs=[EMBEDDING], axis=-1, p=2)
     return graph.model({**outputs, EMBEDDING: int(config["hidden_size"])})
 
 
@@ -148,7 +148,7 @@ def smoothing_factors(weight: Array, largest: Array) -> Array:
 
 def quantise_rows(table: Array) -> tuple[Array, Array]:
     """int8 (V, D) in ±127 and one float32 scale per row (V)."""
-    scales = np.abs(table).max(axis=1) / 127
+    scales = np.abs(table).max(axis=1, initial=0) / 127
     scales[scales == 0] = 1
     return np.round(table / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from nanosmith.core.errors import MissingExtra
-from nanosmith.score.render import figures, made, plots
+from nanosmith.score.render import deep, explained, figures, made, plots
 from nanosmith.score.report import Report
 
 MODULES = ("jinja2", "matplotlib")
@@ -43,6 +43,7 @@ def as_html(report: Report) -> str:
         answer=figures.answer,
         day=figures.day,
         breakable=_breakable,
+        segments=explained.segments,
     )
     page = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
@@ -59,6 +60,7 @@ def _parts(report: Report) -> dict[str, Any]:
         "shown_classes": classes[:SHOWN_CLASSES],
         "other_classes": classes[SHOWN_CLASSES:],
         "wrong": report.wrong[:SHOWN_WRONG],
+        **deep.parts(report),
         "most_confused": max((row.count for row in report.confusions), default=1),
         "most_expensive": max(row.usd for row in report.cost.rows) or 1.0,
     }
@@ -70,6 +72,10 @@ def _plots(report: Report) -> dict[str, str]:
     if report.calibration:
         drawn["reliability"] = plots.reliability(report.calibration.reliability)
         drawn["coverage"] = plots.coverage(report.calibration.coverage)
+    if report.scope and report.scope.curve:
+        drawn["scope"] = plots.scope(report.scope)
+    if report.robustness:
+        drawn["typos"] = plots.typos(report.robustness)
     return drawn
 
 

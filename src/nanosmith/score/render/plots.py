@@ -13,6 +13,8 @@ from typing import Any
 from nanosmith.score.calibration import ReliabilityBin
 from nanosmith.score.coverage import CoveragePoint
 from nanosmith.score.latency import Latency
+from nanosmith.score.robustness import Robustness
+from nanosmith.score.scope import ScopeFigures
 
 INK, MUTED, GRID, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", ACCENT: "--accent", SECOND: "--second"}
@@ -67,6 +69,43 @@ def coverage(points: tuple[CoveragePoint, ...]) -> str:
         axes.set(xlabel="requests answered here, %", ylabel="right among them, %")
 
     return _svg("coverage", draw)
+
+
+def scope(found: ScopeFigures) -> str:
+    """In-scope queries that are refused against the others that are, with the model's own threshold as a point."""
+
+    def draw(axes: Any) -> None:
+        axes.plot(
+            [100 * point.inside for point in found.curve],
+            [100 * point.outside for point in found.curve],
+            color=ACCENT,
+            linewidth=1.8,
+        )
+        if found.refused is not None and found.recall is not None:
+            axes.plot([100 * found.refused], [100 * found.recall], color=INK, marker="o", markersize=5)
+        axes.set(xlim=(-0.5, 50), ylim=(0, 102), xlabel="refused in scope, %", ylabel="refused out of scope, %")
+
+    return _svg("scope", draw)
+
+
+def typos(found: Robustness) -> str:
+    """Accuracy over the share of words with a typo, with 95 % intervals; what one changed character leaves, dashed."""
+
+    def draw(axes: Any) -> None:
+        shares = [0.0, *(float(row.typos.removesuffix("%")) for row in found.curve)]
+        accuracy = [100 * found.clean_accuracy, *(100 * row.accuracy for row in found.curve)]
+        low, high = ([accuracy[0], *(100 * row.accuracy_interval[side] for row in found.curve)] for side in (0, 1))
+        axes.fill_between(shares, low, high, color=ACCENT, alpha=0.18, linewidth=0)
+        axes.plot(shares, accuracy, color=ACCENT, linewidth=1.8, marker="o", markersize=4.5)
+        if found.attack:
+            left = 100 * found.attack.accuracy
+            axes.axhline(left, color=SECOND, linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.annotate("worst single character", (shares[-1], left), xytext=(0, 4), textcoords="offset points",
+                          ha="right")  # fmt: skip
+        axes.set(xlabel="words with a typo, %", ylabel="right answers, %", xlim=(-0.5, shares[-1] + 0.5))
+        axes.set_ylim(top=min(102.0, max(accuracy) + 4))
+
+    return _svg("typos", draw)
 
 
 def latency(times: Latency) -> str:

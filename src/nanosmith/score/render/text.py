@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nanosmith.core.task import Value
 from nanosmith.score.calibration import BINS
-from nanosmith.score.render import figures, made
+from nanosmith.score.render import deep, explained, figures, made
 from nanosmith.score.report import Report
 
 WIDTH = 100
@@ -18,7 +18,10 @@ WORST_CONFUSIONS = 10
 
 def as_text(report: Report) -> str:
     """Sections in the order of interest, with a blank line between them and no colour codes."""
-    sections = (_headline, _notes, _made, _candidates, _calibration, _confusions, _classes, _cost)
+    sections = (
+        _headline, _notes, _made, _candidates, _calibration, _scope, _confusions, explained.lines, _classes, _deep,
+        _cost,
+    )  # fmt: skip
     blocks = [lines for section in sections if (lines := section(report))]
     return "\n\n".join("\n".join(_fit(line) for line in lines) for lines in blocks)
 
@@ -72,6 +75,27 @@ def _calibration(report: Report) -> list[str]:
     return ["Confidence", ", ".join(scores), *_table(rows), "(on these examples; no bound for other traffic)"]
 
 
+def _scope(report: Report) -> list[str]:
+    found = report.scope
+    if found is None:
+        return []
+    lines = ["Out of scope"]
+    if found.refused is None:
+        lines.append("the model has no score for it; 1 - its highest probability is used in its place")
+    else:
+        lines.append(f"of {found.inside:,} in-scope examples {figures.percent(found.refused, 1)} are refused")
+    if found.recall is not None:
+        bounds = figures.interval(found.recall_interval or (0.0, 1.0))
+        share = figures.percent(found.recall, 1)
+        lines.append(f"of {found.outside:,} others {share} are refused (95 % interval {bounds})")
+    if found.auroc is not None and found.recall_at_95 is not None:
+        share = figures.percent(found.recall_at_95, 1)
+        lines.append(
+            f"AUROC {figures.percent(found.auroc)}; where 95 % in scope are kept, {share} of the others are not"
+        )
+    return lines
+
+
 def _confusions(report: Report) -> list[str]:
     if not report.confusions:
         return []
@@ -88,6 +112,20 @@ def _classes(report: Report) -> list[str]:
         rows.append([_label(row.label), *shares, str(row.support)])
     of = f"the {len(worst)} lowest of {len(report.per_class)}" if len(worst) < len(report.per_class) else "all"
     return [f"Classes by F1, in % ({of})", *_table(rows)]
+
+
+def _deep(report: Report) -> list[str]:
+    """Typos and swapped groups, where they were measured."""
+    lines = []
+    if typos := report.robustness:
+        share = figures.percent(typos.clean_accuracy)
+        lines += [f"Typos, on a sample of {typos.n:,}, of which {share} are right without"]
+        lines += _table([deep.LOSS_NAMES, *deep.losses(typos)])
+        lines += _wrapped(deep.attack_sentence(typos.attack)) if typos.attack else []
+    if (groups := report.fairness) and groups.axes:
+        lines += [*([""] if lines else []), "Names and groups swapped for others; what changed, and the gap in points"]
+        lines += _table([deep.AXIS_NAMES, *deep.swaps(groups)])
+    return lines
 
 
 def _cost(report: Report) -> list[str]:

@@ -12,18 +12,19 @@ import msgspec
 from msgspec import Meta
 
 from nanosmith.core.errors import InputError
+from nanosmith.core.fields import WITHOUT_NUL, Metadata
 from nanosmith.core.limits import MAX_STORED_BYTES
 from nanosmith.core.watch import Watch
 from nanosmith.data.completions import KIND, Exported, training_lines
 from nanosmith.data.reading import Reading
-from nanosmith.server.chat_request import WITHOUT_NUL, ChatMessage, ChatRequest, Metadata, turns
+from nanosmith.server.chat.request import ChatMessage, ChatRequest, turns
+from nanosmith.server.chat.stored import ECHOED, message_object
 from nanosmith.server.migration.files import FINE_TUNE, file_id, store
 from nanosmith.server.migration.objects import objects
 from nanosmith.server.migration.plan import Item, joined, number, unless_there
 from nanosmith.server.migration.recognise import kind_of
 from nanosmith.server.migration.sources import Source
 from nanosmith.server.services import Services
-from nanosmith.server.stored_completions import ECHOED, message_object
 from nanosmith.store.records import Document
 
 CHECKING, STAGE = "checking completions", "completions"

@@ -8,14 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from nanosmith.core.errors import NanosmithError
+from nanosmith.core.structs import to_struct
 from nanosmith.core.watch import Watch
-from nanosmith.server.eval_records import EVAL
-from nanosmith.server.eval_request import CreateEval
-from nanosmith.server.evals import eval_body
+from nanosmith.server.evals.evals import eval_body
+from nanosmith.server.evals.records import EVAL
+from nanosmith.server.evals.request import CreateEval
 from nanosmith.server.migration.plan import Item, unless_there
 from nanosmith.server.migration.scan import Taken
 from nanosmith.server.services import Services
-from nanosmith.server.wire import to_struct
 from nanosmith.store.records import Document
 
 

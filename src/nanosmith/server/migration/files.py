@@ -14,9 +14,9 @@ from nanosmith.core.watch import Watch
 from nanosmith.data.load import Inspection, inspect
 from nanosmith.data.problem import grouped
 from nanosmith.data.reading import Reading
-from nanosmith.server.files import safe_name
-from nanosmith.server.intake import name_blob
-from nanosmith.server.limits import check_storage
+from nanosmith.server.access.limits import check_storage
+from nanosmith.server.files.files import safe_name
+from nanosmith.server.files.intake import name_blob
 from nanosmith.server.migration.objects import first_problem, objects
 from nanosmith.server.migration.plan import Item, made_id, number, unless_there
 from nanosmith.server.migration.scan import DataFile

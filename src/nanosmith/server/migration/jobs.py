@@ -22,7 +22,7 @@ from nanosmith.server.migration.files import FileStep
 from nanosmith.server.migration.found_files import FoundFiles, Unknown
 from nanosmith.server.migration.plan import Item, made_id, unless_there
 from nanosmith.server.migration.scan import Taken
-from nanosmith.server.names import ALIAS
+from nanosmith.server.models.names import ALIAS
 from nanosmith.server.services import Services
 from nanosmith.store.ledger import new_event
 from nanosmith.store.records import Document, JobRow

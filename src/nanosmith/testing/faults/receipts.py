@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from nanosmith.jobs.messages import COMPLETED
-from nanosmith.server.models import OWNER
+from nanosmith.server.models.models import OWNER
 from nanosmith.testing.faults.client import Client, Reply
 from nanosmith.testing.faults.folder import CHECKPOINT, MODEL
 from nanosmith.testing.faults.found import Findings

@@ -1,0 +1,1 @@
+"""Accuracy of Nanosmith and of its peers on public sets, in one run: `python -m bench.accuracy --help`."""

@@ -1,0 +1,1 @@
+"""Batches: their input, the work on them, and their ends."""

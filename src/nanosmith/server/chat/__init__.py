@@ -1,0 +1,1 @@
+"""Chat completions: answered, streamed, stored, exported."""

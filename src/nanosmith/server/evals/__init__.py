@@ -1,0 +1,1 @@
+"""Evals: definitions, runs, and the work of a run."""

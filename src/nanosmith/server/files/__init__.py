@@ -1,0 +1,1 @@
+"""Files and uploads: from a form to stored bytes that a row names."""

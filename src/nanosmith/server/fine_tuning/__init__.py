@@ -1,0 +1,1 @@
+"""Fine-tuning jobs, permissions of checkpoints, graders."""

@@ -1,0 +1,156 @@
+"""/v1/fine_tuning/alpha/graders: run a grader on one sample, or check that it could be run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+
+import anyio.from_thread
+import anyio.to_thread
+import msgspec
+from anyio import CapacityLimiter
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from nanosmith.core.errors import InputError
+from nanosmith.core.example import Message
+from nanosmith.core.limits import MAX_INPUT_CHARS
+from nanosmith.core.structs import to_struct
+from nanosmith.score.graders import run as graders
+from nanosmith.score.graders.grade import FLAGS, Answer, Ask, Grade, SamplingParams, Tools
+from nanosmith.score.graders.multi import SubGrader
+from nanosmith.server.http.wire import json_response, read_json
+from nanosmith.server.models.cache import ModelCache
+from nanosmith.server.services import services
+
+MAX_GRADINGS = 4
+"""Gradings at the same time. Each holds a thread of its own kind, so that the models which it asks find one free."""
+DETAILS = (
+    "python_grader_server_error_type",
+    "python_grader_runtime_error_details",
+    "model_grader_server_error_details",
+)
+
+
+class ValidateRequest(msgspec.Struct):
+    grader: graders.Grader
+
+
+class RunRequest(msgspec.Struct):
+    grader: graders.Grader
+    model_sample: Annotated[str, Meta(max_length=MAX_INPUT_CHARS)]
+    item: dict[str, Any] | None = None
+
+
+async def run(request: Request) -> Response:
+    asked = to_struct(readable(await read_json(request)), RunRequest)
+    tools = Tools(ask=asker(services(request).models))
+    start = time.perf_counter()
+    sample = graders.sample_of(asked.model_sample)
+    grade = await anyio.to_thread.run_sync(
+        graders.run, asked.grader, asked.item or {}, sample, tools, limiter=_limiter(request)
+    )
+    return json_response(graded(asked.grader, grade, time.perf_counter() - start))
+
+
+async def validate(request: Request) -> Response:
+    """Answers with the grader as it was sent."""
+    given = await read_json(request)
+    asked = to_struct(readable(given), ValidateRequest)
+    graders.validate(asked.grader, Tools(ask=asker(services(request).models)))
+    return json_response({"grader": given["grader"]})
+
+
+def readable(given: dict[str, Any]) -> dict[str, Any]:
+    """The request with the sub-graders of a multi grader by name. OpenAI documents them so; its client's types know one
+    sub-grader without a key, which is then named by its `name`. Raises InputError for a sub-grader that does not fit:
+    msgspec would not say which one."""
+    grader = given.get("grader")
+    subs = grader.get("graders") if isinstance(grader, dict) and grader.get("type") == "multi" else None
+    if not isinstance(subs, dict):
+        return given
+    if isinstance(subs.get("type"), str) and isinstance(subs.get("name"), str):
+        subs = {subs["name"]: subs}
+    for name, sub in subs.items():
+        _check_sub(sub, f"grader.graders.{name[:64]}")
+    return given | {"grader": {**grader, "graders": subs}}  # type: ignore[dict-item]
+
+
+def asker(models: ModelCache, call: Callable[..., Answer] = anyio.from_thread.run) -> Ask:
+    """Asks a local model. What a classifier answers is its label, without JSON around it. `call` runs a coroutine
+    function with its arguments: without it, from a thread of the event loop."""
+
+    async def answer(name: str, messages: Sequence[Message]) -> Answer:
+        model = await models.get(name)
+        prediction = await models.predict(model, tuple(messages))
+        value = prediction.answer
+        text = value if isinstance(value, str) else model.manifest.task.render(value)
+        return Answer(text, model.name, prediction.tokens, 1)
+
+    def ask(name: str, messages: Sequence[Message], _sampling: SamplingParams) -> Answer:
+        return call(answer, name, messages)
+
+    return ask
+
+
+def graded(grader: graders.Grader, grade: Grade, seconds: float) -> dict[str, Any]:
+    """OpenAI's answer, and under `nanosmith` in words what went wrong."""
+    tokens = [answer.prompt_tokens + answer.completion_tokens for answer in grade.answers]
+    errors: dict[str, Any] = dict.fromkeys(DETAILS) | {flag: flag in grade.flags for flag in FLAGS}
+    return {
+        "reward": grade.reward,
+        "sub_rewards": grade.sub_rewards,
+        "model_grader_token_usage_per_model": usage_per_model(grade.answers),
+        "metadata": {
+            "name": grader.name,
+            "type": grader.__struct_config__.tag,
+            "errors": errors,
+            "execution_time": seconds,
+            "scores": {},
+            "token_usage": sum(tokens) if tokens else None,
+            "sampled_model_name": grade.answers[0].model if grade.answers else None,
+        },
+        "nanosmith": {"errors": grade.messages},
+    }
+
+
+def usage_per_model(answers: Iterable[Answer]) -> dict[str, dict[str, int]]:
+    used: dict[str, dict[str, int]] = {}
+    for answer in answers:
+        of_model = used.setdefault(
+            answer.model, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "cached_tokens": 0}
+        )
+        of_model["prompt_tokens"] += answer.prompt_tokens
+        of_model["completion_tokens"] += answer.completion_tokens
+        of_model["total_tokens"] += answer.prompt_tokens + answer.completion_tokens
+    return used
+
+
+class _Sub(msgspec.Struct):
+    grader: SubGrader
+
+
+def _check_sub(sub: Any, where: str) -> None:
+    try:
+        to_struct({"grader": sub}, _Sub)
+    except InputError as error:
+        inner = (error.param or "").removeprefix("grader")
+        what = str(error).removeprefix(f"{error.param}: ")
+        raise InputError(what, where=where + inner, param=where + inner, code=error.code) from error
+
+
+def _limiter(request: Request) -> CapacityLimiter:
+    state = request.app.state
+    if not hasattr(state, "gradings"):
+        state.gradings = CapacityLimiter(MAX_GRADINGS)
+    found: CapacityLimiter = state.gradings
+    return found
+
+
+routes = [
+    Route("/fine_tuning/alpha/graders/run", run, methods=["POST"]),
+    Route("/fine_tuning/alpha/graders/validate", validate, methods=["POST"]),
+]

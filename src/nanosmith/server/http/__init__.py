@@ -1,0 +1,1 @@
+"""What all resources share of HTTP: bodies, errors, pages, repeated requests."""

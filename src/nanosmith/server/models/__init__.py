@@ -1,0 +1,1 @@
+"""Models: their names, which of them are open, and what they read of a request."""

@@ -1,0 +1,11 @@
+"""The field `nanosmith` of a request: what OpenAI's API has no field for."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`explain`: tell which words carried the answer."""
+
+    explain: bool = False

@@ -1,0 +1,1 @@
+"""What becomes known of requests: log, metrics, traces."""

@@ -1,0 +1,83 @@
+"""What happens to every request: an id, the headers that OpenAI sends, and one log line."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nanosmith.jobs.names import ORGANIZATION
+from nanosmith.server.access.limits import rate_headers
+from nanosmith.server.http.handlers import internal_error
+from nanosmith.server.watch.tally import TALLY, Tally
+
+API_VERSION = "2020-10-01"
+CLIENT_GONE = 499
+SHOWN_PATH_CHARS = 256
+SHOWN = ("project", "key", "model", "tokens")
+log = logging.getLogger("nanosmith.server")
+
+
+class RequestContext:
+    """Gives each request an id, adds OpenAI's headers to its response, logs one line, and hides bugs from clients.
+
+    The line is JSON: {"id", "method", "path", "status", "ms"} and, where they are known, {"project", "key" (its id),
+    "model", "tokens"}. It has no bodies, queries or keys.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        tally, began = Tally(f"req_{uuid.uuid4().hex}"), time.perf_counter()
+        scope[TALLY] = tally
+
+        async def send_tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                tally.status = message["status"]
+                _tag(message, tally, began)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_tagged)
+        except ClientDisconnect:
+            tally.status = CLIENT_GONE
+        except Exception:
+            log.exception("request %s failed", tally.id)
+            if tally.status:
+                raise  # the response has begun: only a broken connection can tell the client
+            await internal_error(tally.id)(scope, receive, send_tagged)
+        finally:
+            log.info(_line(scope, tally, began))
+
+
+def _tag(message: Message, tally: Tally, began: float) -> None:
+    own = (
+        ("x-request-id", tally.id),
+        ("openai-processing-ms", str(round((time.perf_counter() - began) * 1000))),
+        ("openai-version", API_VERSION),
+        ("openai-organization", ORGANIZATION),
+        *rate_headers(tally.meters),
+    )
+    message["headers"] = [*message["headers"], *((name.encode(), value.encode()) for name, value in own)]
+
+
+def _line(scope: Scope, tally: Tally, began: float) -> str:
+    ms = round((time.perf_counter() - began) * 1000, 1)
+    row: dict[str, Any] = {
+        "id": tally.id,
+        "method": scope["method"],
+        "path": scope["path"][:SHOWN_PATH_CHARS],
+        "status": tally.status,
+        "ms": ms,
+    }
+    row |= {name: value for name in SHOWN if (value := getattr(tally, name))}
+    return msgspec.json.encode(row).decode()
