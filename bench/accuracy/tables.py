@@ -89,7 +89,8 @@ def training_times(groups: Groups, titles: Mapping[str, str]) -> str:
     times = Table(
         "Training time",
         "Mean seconds of one training (processor seconds in brackets): the whole command of Nanosmith, which also "
-        "chooses, calibrates, seals and reports; of the peers the training alone.", ACCURACY.lines,
+        "chooses, calibrates, seals and reports; of the peers the training alone. On a machine that does "
+        "other work too, only the processor seconds tell something.", ACCURACY.lines,
     )  # fmt: skip
     return _table(times, groups, titles, lambda _, results: _seconds(results), best=False)
 

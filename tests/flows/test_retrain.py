@@ -20,7 +20,6 @@ from nanosmith.store.ledger import open_ledger
 from nanosmith.testing import topic_rows, write_chat
 
 SYSTEM = "Which topic?"
-RECIPES = pytest.mark.parametrize("recipe", ["frozen_linear", "static"])
 First = Callable[..., Tuned]
 
 
@@ -67,7 +66,7 @@ def names(home: Home) -> list[str]:
         return [row.name for row in ledger.models()]
 
 
-@RECIPES
+@pytest.mark.parametrize("recipe", ["frozen_linear", "static"])
 def test_new_label_is_learnt_and_old_ones_are_kept(recipe: str, first: First, new: Path, home: Home) -> None:
     """The model answers with old and new labels, and its manifest and report tell what the old ones lost."""
     earlier, watch = first(recipe), Told()
@@ -87,10 +86,9 @@ def test_new_label_is_learnt_and_old_ones_are_kept(recipe: str, first: First, ne
     assert any(message.startswith("Old classes:") for message in watch.messages)
 
 
-@RECIPES
-def test_corrections(recipe: str, first: First, tmp_path: Path, home: Home) -> None:
+def test_corrections(first: First, tmp_path: Path, home: Home) -> None:
     """New examples of old labels are learnt, and replace what the old ones said of the same texts."""
-    first(recipe)
+    first()
     wrong = [(text, "login") for text, _ in rows("refund")[::2]]
     tuned = again(write_chat(tmp_path / "corrected.jsonl", wrong, system=SYSTEM), home)
     assert tuned.bundle.manifest.task.labels == ("login", "refund")

@@ -54,7 +54,7 @@ def test_tuned_bundles_correct(tmp_path: Path, home: Home, base_folder: Path) ->
     tuned = tune(train, settings=TuneSettings(**more), home=home)
     assert SPELLING_FILE in tuned.bundle.manifest.files
     predictor = open_predictor(tuned.bundle)
-    right, typo = predictor.predict(["please refund the payment of", "plaese rfund teh paymennt of"])
+    right, typo = predictor.predict(["please refund the payment of", "plaese rfund the paymennt of"])
     assert right.probabilities == typo.probabilities
     plain = tune(train, settings=TuneSettings(noise=False, **more), home=home)
     assert SPELLING_FILE not in plain.bundle.manifest.files

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from nanosmith.cli import tune_options as o
 
 if TYPE_CHECKING:
     from nanosmith.core.settings import TuneSettings
@@ -15,49 +17,26 @@ if TYPE_CHECKING:
 
 
 def tune(
-    train: Annotated[Path, typer.Argument(help="Training examples: chat-format JSONL, text/label JSONL or CSV.")],
-    test: Annotated[
-        Path | None, typer.Option(help="Held-out examples for the report; none: some of TRAIN are held out.")
-    ] = None,
-    size: Annotated[
-        Literal["auto", "pico", "nano", "mini"], typer.Option(help="How large a model; auto tries and chooses.")
-    ] = "auto",
-    budget: Annotated[str | None, typer.Option(help="Time for the whole run, such as 5m; none: no bound.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same model.")] = 0,
-    recipe: Annotated[str | None, typer.Option(help="Use this recipe instead of choosing.")] = None,
-    kind: Annotated[
-        Literal["choice", "labels"] | None, typer.Option(help="Kind of answer; none: recognised from the examples.")
-    ] = None,
-    combined: Annotated[
-        bool, typer.Option("--combined", help="Also recognise queries that join two or three of the labels.")
-    ] = False,
-    oos_label: Annotated[
-        str | None, typer.Option(help="Label of examples of none of the others; it is then answered out of scope.")
-    ] = None,
-    refuse: Annotated[
-        float, typer.Option(help="Share of in-scope queries that may be taken for out of scope, above 0, below 1.")
-    ] = 0.05,
-    base: Annotated[
-        str | None, typer.Option(help="Weights to start from: a base's name or folder, or an earlier model's.")
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option(help="With an earlier model as base: its old examples, where they were not kept.")
-    ] = None,
-    keep_examples: Annotated[
-        bool, typer.Option(help="Keep the examples in the data folder, so that the model can be retrained.")
-    ] = True,
-    label_errors: Annotated[
-        Literal["keep", "drop", "downweight"], typer.Option(help="What becomes of examples with likely wrong labels.")
-    ] = "keep",
-    noise: Annotated[
-        bool | None,
-        typer.Option(help="Learn and correct misspellings; none: where that costs no accuracy on clean text."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; none: chosen.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model; none: made from the file's name.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the bundle; none: inside the data folder.")] = None,
-    home: Annotated[Path | None, typer.Option(help="Data folder; none: $NANOSMITH_HOME or ~/.nanosmith.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")] = False,
+    train: o.Train,
+    test: o.Test = None,
+    size: o.Size = "auto",
+    budget: o.Budget = None,
+    seed: o.Seed = 0,
+    recipe: o.Recipe = None,
+    kind: o.Kind = None,
+    combined: o.Combined = False,
+    oos_label: o.OosLabel = None,
+    refuse: o.Refuse = 0.05,
+    base: o.Base = None,
+    replay: o.Replay = None,
+    keep_examples: o.KeepExamples = True,
+    label_errors: o.LabelErrors = "keep",
+    noise: o.Noise = None,
+    epochs: o.Epochs = None,
+    name: o.Name = None,
+    out: o.Out = None,
+    home: o.Home = None,
+    as_json: o.AsJson = False,
 ) -> None:
     """Fine-tune a model on your examples."""
     from msgspec.structs import replace

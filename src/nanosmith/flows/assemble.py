@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from nanosmith.recipes.work import Samples
 
 RECIPES_OF_SIZE = {
-    "pico": ("static/1",),
+    "pico": ("static/1", "tfidf_linear/1"),
     "nano": ("frozen_linear/1", "tune_encoder/1"),
-    "auto": ("static/1", "frozen_linear/1", "tune_encoder/1"),
+    "auto": ("static/1", "tfidf_linear/1", "frozen_linear/1", "tune_encoder/1"),
 }
 HELD_OUT_SHARE = 0.1  # of 1,000 examples and more, when no test file is given
 HELD_OUT_SHARE_SMALL = 0.2
-TRAIN_MODULES = ("torch", "transformers", "onnx")
+TRAIN_MODULES = ("torch", "transformers", "onnx", "sklearn")
 
 
 class TuneData(msgspec.Struct, frozen=True):

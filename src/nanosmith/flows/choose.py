@@ -40,7 +40,9 @@ EXPENSIVE = "tune_encoder/1"
 FROZEN = "frozen_linear/1"
 NAMED = (FROZEN, EXPENSIVE)  # recipes that know words which no example has
 EXPENSIVE_FOLDS = 2  # of the FOLDS
-SMALLER = "static/1"  # the others have all the size of their encoder
+WORDS = "tfidf_linear/1"
+SMALLER = ("static/1", WORDS)  # the others have all the size of their encoder
+FEW = 2_000  # examples, below which words alone never were the best
 NOT_WORSE = 0.003  # accuracy that the smaller recipe may lack
 TUNE_MAX = 2_000  # held-out examples
 LEAST_TUNING_S = 20.0
@@ -108,8 +110,7 @@ class Chooser:
     def choose(self, recipes: tuple[str, ...]) -> Chosen:
         """Try `recipes` in order, and finish the best."""
         trials: list[Trial] = []
-        if EXPENSIVE in recipes and len(recipes) > 1 and len(self._data) > MANY:
-            recipes = tuple(recipe for recipe in recipes if recipe != FROZEN)
+        recipes = self._worth_trying(recipes)
         if any(recipe in NAMED for recipe in recipes):
             self._names = self._names_that_help()
         for recipe in recipes:
@@ -138,6 +139,15 @@ class Chooser:
         return Chosen(
             best.recipe, final.model, self._held_out(tune), final.fit, calibration, len(best.logits), notes, scope
         )  # fmt: skip
+
+    def _worth_trying(self, recipes: tuple[str, ...]) -> tuple[str, ...]:
+        """Without those that never were the best for so few or so many examples."""
+        size, left_out = len(self._data), set()
+        if size > MANY and EXPENSIVE in recipes:
+            left_out.add(FROZEN)
+        if size < FEW and len(recipes) > 1:
+            left_out.add(WORDS)
+        return tuple(recipe for recipe in recipes if recipe not in left_out)
 
     def _tried(self, recipe: str) -> Trial:
         trial = self._try(recipe)
@@ -207,7 +217,7 @@ class Chooser:
         from nanosmith.recipes.work import Work
 
         self._fits += 1
-        if recipe != SMALLER and self._progress.keeps:
+        if recipe in NAMED and self._progress.keeps:
             self._read_texts()
         keeper = self._progress.begin(self._fits)
         began_s = keeper.began_s if keeper else self._progress.spent_s
@@ -256,13 +266,13 @@ class Chooser:
 
 
 def pick(trials: list[Trial]) -> Trial:
-    """The best by accuracy on the examples that all trials share, or the smaller recipe where it is not worse by more
-    than NOT_WORSE."""
+    """The best by accuracy on the examples that all trials share, or the best of the smaller recipes where it is not
+    worse by more than NOT_WORSE."""
     shared = min(len(trial.right) for trial in trials)
     accuracy = {trial.recipe: float(trial.right[:shared].mean()) for trial in trials}
     best = max(trials, key=lambda trial: accuracy[trial.recipe])
-    smaller = [t for t in trials if t.recipe == SMALLER and accuracy[t.recipe] >= accuracy[best.recipe] - NOT_WORSE]
-    return smaller[0] if smaller else best
+    smaller = [t for t in trials if t.recipe in SMALLER and accuracy[t.recipe] >= accuracy[best.recipe] - NOT_WORSE]
+    return max(smaller, key=lambda trial: accuracy[trial.recipe], default=best)
 
 
 def is_right(kind: str, logits: Floats2d, wanted: Targets) -> NDArray[np.bool_]:
@@ -277,7 +287,10 @@ def calibrate(kind: str, logits: Floats2d, wanted: Targets) -> Calibration:
         return Calibration(temperature=fit_temperature(logits, wanted.astype(np.int64)), examples=len(logits))
     temperature = fit_sigmoid_temperature(logits, wanted.astype(bool))
     probabilities = 1 / (1 + np.exp(-logits.astype(np.float64) / temperature))
-    return Calibration(temperature, fit_thresholds(probabilities, wanted.astype(bool)), len(logits))
+    members = wanted.astype(bool)
+    never_empty = bool(members.any(axis=1).all())
+    thresholds = fit_thresholds(probabilities, members, at_least_one=never_empty)
+    return Calibration(temperature, thresholds, len(logits), never_empty)
 
 
 def _splits(data: Dataset, seed: int) -> list[Split]:

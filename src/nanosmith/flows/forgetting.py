@@ -9,7 +9,7 @@ import msgspec
 from nanosmith.core.errors import GateRefused
 from nanosmith.core.watch import Watch
 from nanosmith.data.dataset import Dataset
-from nanosmith.data.union import is_old, joined
+from nanosmith.data.union import is_old
 from nanosmith.flows.retrain_data import Plan
 from nanosmith.predict.open import open_predictor
 from nanosmith.store.bundles import Bundle
@@ -43,10 +43,9 @@ class Forgetting(msgspec.Struct, frozen=True):
 def measure(plan: Plan, bundle: Bundle, watch: Watch) -> Forgetting:
     """Answer old examples with both models, and what is held out of the new labels with the new one. Raises Cancelled.
 
-    The held examples count too: that the way was chosen on them flatters less than their absence would add noise.
+    Those that the way was chosen on are among them: that flatters less than their absence would add noise.
     """
-    old = plan.earlier.task
-    known = joined(plan.task, plan.held, plan.guard)
+    old, known = plan.earlier.task, plan.guard
     added = [i for i, value in enumerate(plan.data.test.values) if not is_old(value, old)]
     new = plan.data.test.subset(added)
     return Forgetting(

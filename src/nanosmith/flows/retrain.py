@@ -25,7 +25,7 @@ from nanosmith.data.summary import labels_of
 from nanosmith.data.union import joined
 from nanosmith.flows.assemble import samples
 from nanosmith.flows.augmentation import augmentation
-from nanosmith.flows.balance import Balance, balance
+from nanosmith.flows.balance import MAX_LOSS, Balance, balance
 from nanosmith.flows.budget import Budget
 from nanosmith.flows.choose import EXPENSIVE, FROZEN, Chosen, calibrate, is_right
 from nanosmith.flows.progress import Progress
@@ -78,6 +78,7 @@ class Retrainer:
             self._scope.look(1, span.at(found.share, shift), samples(trained), samples(checked), logits)
         if again:
             span, _ = self._fit(recipe, self._plan.new, fits=1, last=True)
+            shift = self._shift(self._low_enough(span, found))
         assert span is not None
         model = span.at(found.share, shift)
         return Chosen(
@@ -86,6 +87,17 @@ class Retrainer:
             len(checked), {"fitted_on_all": again},
             self._scope.fitted((1,), model, samples(self._plan.data.train)) if self._has_all_labels else None,
         )  # fmt: skip
+
+    def _low_enough(self, span: Span, found: Balance) -> float:
+        """The shift that was found, or the next lower one with which the second fit keeps the held old examples too."""
+        before, held = self._before(), samples(self._held)
+        if before is None:
+            return found.shift
+        scores = span.at(found.share, self._shift(0.0)).logits(held.texts)
+        lower = sorted((shift for shift in Balance.SHIFTS if shift <= found.shift), reverse=True)
+        right = [is_right(self._plan.task.kind, scores + self._shift(by), held.targets).mean() for by in lower]
+        enough = [by for by, kept in zip(lower, right) if kept >= before - MAX_LOSS]
+        return enough[0] if enough else lower[int(np.argmax(right))]
 
     @property
     def _has_all_labels(self) -> bool:

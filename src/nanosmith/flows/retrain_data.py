@@ -3,7 +3,7 @@
 old examples   kept with the earlier model, or a file (`--replay`); some of them are learnt again
 new examples   the training file; what one of them says of a text replaces what an old one said
 held           old examples that the earlier model has not seen: on them it is chosen how far to go
-guard          others of them: on these and the held ones the gate measures what the old classes have lost
+guard          all that it has not seen: on them the gate measures what the old classes have lost
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from nanosmith.store.home import Home
 
 REPLAY_LABEL, REPLAY_LEAST = 20, 1_000  # old examples that an encoder learns again: of each label, and of all
 REPLAY_SHARE = 1.0  # of the number of new examples
-HELD_SHARE = 0.5  # of the unseen old examples; the others are the guard
+HELD_SHARE, FEW_UNSEEN = 0.5, 1_000  # of the unseen old examples, of which fewer than FEW_UNSEEN are not divided
 UNSEEN_SHARE = 0.1  # of the examples of a file of old ones, which the earlier model may have seen
 
 
@@ -72,13 +72,11 @@ def plan_retraining(
     seen, unseen = uncorrected(seen, data.train, data.test), uncorrected(unseen, data.train, data.test)
     per_label = len(seen) if earlier.is_static else _per_label(len(data.train), earlier.task)
     chosen = seen.subset(replayed(seen, per_label, settings.seed))
-    sides = split(unseen, settings.seed, HELD_SHARE)
-    held, guard = unseen.subset(sides.train), unseen.subset(sides.tune)
-    report = data.test if test is not None else joined(task, guard, data.test)
-    note = data.note if test is not None else f"{data.note}, and {len(guard):,} old examples"
+    held, others = _halves(unseen, settings.seed)
+    report = data.test if test is not None else joined(task, others, data.test)
+    note = data.note if test is not None else f"{data.note}, and {len(others):,} old examples"
     known = data.test.subset([i for i, value in enumerate(data.test.values) if is_old(value, earlier.task)])
-    if test is not None or not len(guard):
-        guard = joined(task, guard, known)
+    guard = joined(task, unseen, known) if test is not None or not len(unseen) else unseen
     if not len(report):
         raise InputError("there are too few examples to hold one out for the report", got=len(new), param="test",
                          remedy="Name examples with known answers with --test, or old ones with --replay.")  # fmt: skip
@@ -87,6 +85,15 @@ def plan_retraining(
         earlier, task, TuneData(both, report, note, tuple(outside.texts), data.test_outside), chosen, data.train, held,
         guard, Kept(joined(task, seen, data.train), joined(task, unseen, data.test)),
     )  # fmt: skip
+
+
+def _halves(unseen: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Those that the way is chosen on, and those of the report; both are all of them where they are few: on half of few
+    it would be chance that chooses."""
+    if len(unseen) < FEW_UNSEEN:
+        return unseen, unseen
+    sides = split(unseen, seed, HELD_SHARE)
+    return unseen.subset(sides.train), unseen.subset(sides.tune)
 
 
 def _load_new(path: Path, task: Task) -> Dataset:

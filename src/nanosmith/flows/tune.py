@@ -25,7 +25,7 @@ from nanosmith.data.kept import Kept, forget, keep
 from nanosmith.flows.assemble import TuneData, open_base, recipes_for, require_training, samples, tune_data
 from nanosmith.flows.audit import audited
 from nanosmith.flows.budget import Budget
-from nanosmith.flows.choose import Chooser, Chosen
+from nanosmith.flows.choose import WORDS, Chooser, Chosen
 from nanosmith.flows.earlier import find_earlier
 from nanosmith.flows.evaluate import made, quick_robustness, size_bytes
 from nanosmith.flows.explanations import with_explanations
@@ -113,20 +113,13 @@ def tune(
             chosen = Chooser(
                 data.train, shop.base, settings, budget, progress, watch, keep_draft, data.outside
             ).choose(recipes)  # fmt: skip
-        draft = shop.write(chosen)
-        if settings.noise is not False:
-            add_spelling(draft[0], chosen, data, shop.base, watch)
+        draft = shop.write(chosen, data, watch, spelling=settings.noise is not False)
         bundle = shop.seal(chosen, draft, shop.name, out, {"seconds": round(earlier_s + time.monotonic() - began, 1)})
         bundle = _guarded(bundle, plan, watch) if plan else bundle
         report = _report(bundle, data, watch)
         page = as_html(report).encode()
         bundle = add_files(bundle, {"report.json": msgspec.json.encode(report), "report.html": page})
-        for step, figures, checkpoint in shop.checkpoints_of(chosen.fit):
-            name = f"{shop.name}:ckpt-step-{step}"
-            sealed = shop.seal(chosen, checkpoint, name, None, {})
-            shop.register(name, sealed)
-            watch.checkpoint(step, figures, name)
-            shop.leave(name, sealed)
+        shop.announce_checkpoints(chosen, watch)
         if settings.keep_examples:
             shop.keep_examples(watch)
         shop.register(shop.name, bundle)
@@ -184,9 +177,12 @@ class _Workshop:
             self._progress = Progress(self._state / run_key(self._inputs), watch, interval_s)
         return self._progress
 
-    def write(self, chosen: Chosen) -> tuple[Path, Draft]:
-        """Write the model's files into a new draft folder."""
+    def write(self, chosen: Chosen, data: TuneData, watch: Watch, *, spelling: bool) -> tuple[Path, Draft]:
+        """Write the model's files into a new draft folder; with `spelling`, the words that it corrects by too, unless
+        the model reads pieces of words, which cost it less than correcting them."""
         folder = Path(tempfile.mkdtemp(dir=self._drafts))
+        if spelling and chosen.recipe != WORDS:
+            add_spelling(folder, chosen, data, self.base, watch)
         with disk_errors(folder):
             if chosen.scope:
                 chosen.scope.write(folder)
@@ -204,6 +200,15 @@ class _Workshop:
         checkpoints.save(self._progress.models(fit), step, write, keep=self._keep)
         for earlier in range(1, fit):
             shutil.rmtree(self._progress.models(earlier), ignore_errors=True)
+
+    def announce_checkpoints(self, chosen: Chosen, watch: Watch) -> None:
+        """Seal, register and tell of each checkpoint that was kept."""
+        for step, figures, checkpoint in self.checkpoints_of(chosen.fit):
+            name = f"{self.name}:ckpt-step-{step}"
+            sealed = self.seal(chosen, checkpoint, name, None, {})
+            self.register(name, sealed)
+            watch.checkpoint(step, figures, name)
+            self.leave(name, sealed)
 
     def checkpoints_of(self, fit: int) -> Iterator[tuple[int, dict[str, float], tuple[Path, Draft]]]:
         """Step, figures and a copy of the draft of each checkpoint of the fit whose model was kept."""

@@ -50,8 +50,7 @@ def grown_head(
 def _has_sample(samples: Samples, labels: int) -> NDArray[np.bool_]:
     """Whether each label (L) is the answer, or in the answer, of a sample."""
     if samples.targets.ndim > 1:
-        found: NDArray[np.bool_] = samples.targets.any(axis=0)
-        return found
+        return np.asarray(samples.targets.any(axis=0))
     return np.isin(np.arange(labels), samples.targets)
 
 
