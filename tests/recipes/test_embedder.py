@@ -69,9 +69,10 @@ def test_a_bundle_that_only_embeds_does_not_answer(base_folder: Path, home: Home
         open_predictor(make(home, "nano", str(base_folder))).predict(["refund"])
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe != "tfidf_linear/1"])
 def test_tuned_bundles_embed(recipe: str, work: Callable[..., Work], tmp_path: Path) -> None:
-    """Every recipe's bundle gives unit vectors that are nearest to a text of the same topic, alone as among others."""
+    """Every recipe's bundle, but that of words alone, gives unit vectors that are nearest to a text of the same topic,
+    alone as among others."""
     predictor, _ = opened(work(n=60), recipe, tmp_path)
     held_out = topic_samples(CHOICE, 90)
     vectors = predictor.embed(held_out.texts).vectors

@@ -42,7 +42,7 @@ NAMED = (FROZEN, EXPENSIVE)  # recipes that know words which no example has
 EXPENSIVE_FOLDS = 2  # of the FOLDS
 WORDS = "tfidf_linear/1"
 SMALLER = ("static/1", WORDS)  # the others have all the size of their encoder
-FEW = 2_000  # examples, below which words alone never were the best
+FEW, LONG = 2_000, 20  # examples, and words per text, below which words alone never were the best
 NOT_WORSE = 0.003  # accuracy that the smaller recipe may lack
 TUNE_MAX = 2_000  # held-out examples
 LEAST_TUNING_S = 20.0
@@ -141,13 +141,16 @@ class Chooser:
         )  # fmt: skip
 
     def _worth_trying(self, recipes: tuple[str, ...]) -> tuple[str, ...]:
-        """Without those that never were the best for so few or so many examples."""
+        """Without those that never were the best for so few or so many examples, or for such texts."""
         size, left_out = len(self._data), set()
         if size > MANY and EXPENSIVE in recipes:
             left_out.add(FROZEN)
-        if size < FEW and len(recipes) > 1:
+        if len(recipes) > 1 and (size < FEW or (EXPENSIVE in recipes and self._words_per_text() < LONG)):
             left_out.add(WORDS)
         return tuple(recipe for recipe in recipes if recipe not in left_out)
+
+    def _words_per_text(self) -> float:
+        return sum(len(text.split()) for text in self._data.texts) / len(self._data)
 
     def _tried(self, recipe: str) -> Trial:
         trial = self._try(recipe)

@@ -67,7 +67,7 @@ def as_embedder(predictor: Predictor) -> Embedder:
 
 def no_embeddings(name: str) -> InputError:
     return InputError(
-        "this model has no output for embeddings; models that were tuned with 0.1.0 have none",
+        "this model has no output for embeddings; models of words alone and models of 0.1.0 have none",
         got=repr(name), param="model", code="unsupported_model",
         remedy="Fine-tune it again, or embed with nanosmith-nano.",
     )  # fmt: skip

@@ -220,12 +220,17 @@ def _endpoint(request: Request) -> Document:
 async def _outward(request: Request, call: Callable[..., Result], *given: object) -> Result:
     """Run what may wait for others for seconds, in a thread that is not one of those which answer requests. Raises
     TooBusy."""
-    state = request.app.state
+    state, place = request.app.state, object()
     if not hasattr(state, "outward"):
         state.outward = CapacityLimiter(MAX_OUTWARD)
-    if state.outward.available_tokens < 1:
-        raise TooBusy("too many webhooks are being checked and tried at the moment", allowed=MAX_OUTWARD)
-    result: Result = await anyio.to_thread.run_sync(call, *given, limiter=state.outward)
+    try:
+        state.outward.acquire_on_behalf_of_nowait(place)  # before anything is awaited: others ask at the same time
+    except anyio.WouldBlock:
+        raise TooBusy("too many webhooks are being checked and tried at the moment", allowed=MAX_OUTWARD) from None
+    try:
+        result: Result = await anyio.to_thread.run_sync(call, *given, limiter=CapacityLimiter(1))
+    finally:
+        state.outward.release_on_behalf_of(place)
     return result
 
 
