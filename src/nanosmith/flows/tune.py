@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from nanosmith.recipes.parts.base import Base
     from nanosmith.recipes.work import Draft, Model
 
-RESERVE_S = 15.0  # of a budget: writing, sealing, the report's page
+RESERVE_S = 45.0  # of a budget: writing, sealing, out of scope, spelling, explanations, the report's page
 RESERVE_EXAMPLE_S = 0.01  # of a budget: each example that the gate or the report answers
 DRAFT, ABOUT = "draft", "about.json"  # of a checkpoint that is not sealed yet
 
