@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from nanosmith.score.scope import auroc, curve, recall_at, scope_figures
 
 
 def answer(score: float | None, best: float = 0.9) -> Prediction:
-    return Prediction("a", best, ("a", "b"), (best, 1 - best), "fake", out_of_scope=score)
+    far = None if score is None else SimpleNamespace(value=score)
+    return Prediction("a", best, ("a", "b"), (best, 1 - best), "fake", far=far)
 
 
 def test_auroc_is_the_share_of_ordered_pairs():

@@ -11,6 +11,13 @@ from nanosmith.core.example import Input
 from nanosmith.core.task import Task, Value
 
 
+class Far(Protocol):
+    """How far out of scope one input is, in [0, 1]; may be computed when it is asked for."""
+
+    @property
+    def value(self) -> float: ...
+
+
 class Prediction(msgspec.Struct, frozen=True):
     """One answer.
 
@@ -30,8 +37,12 @@ class Prediction(msgspec.Struct, frozen=True):
     by: str
     tokens: int = 0
     dropped_tokens: int = 0
-    out_of_scope: float | None = None
+    far: Far | None = None
     none_label: str | None = None
+
+    @property
+    def out_of_scope(self) -> float | None:
+        return None if self.far is None else self.far.value
 
     @property
     def refused(self) -> bool:
@@ -41,7 +52,7 @@ class Prediction(msgspec.Struct, frozen=True):
     @property
     def answer(self) -> Value:
         """What is answered: `value`, or `none_label` in its place."""
-        return self.none_label if self.refused and self.none_label is not None else self.value
+        return self.none_label if self.none_label is not None and self.refused else self.value
 
     def top(self, n: int) -> list[tuple[str, float]]:
         """The `n` most probable labels with their probabilities, most probable first."""

@@ -17,7 +17,7 @@ from nanosmith.core.example import Input
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task, Value
 from nanosmith.predict.embed import Embeddings, Floats1d, embed, no_embeddings
-from nanosmith.predict.scope import SCOPE_FILE, ScopeScore
+from nanosmith.predict.scope import SCOPE_FILE, QueryScore, ScopeScore
 from nanosmith.predict.spelling import SPELLING_FILE, Speller, applied, original
 from nanosmith.store.bundles import Bundle
 
@@ -113,7 +113,7 @@ class LocalPredictor(ABC):
 
     def _predict_one(self, given: Input) -> Prediction:
         ids, dropped = self.token_ids(self.task.text_of(given))
-        logits, out_of_scope = self._scored(ids)
+        logits, far = self._scored(ids)
         scores = logits.tolist()  # after a graph's run caches are cold: plain floats beat numpy's small calls
         squash = softmax if self.task.kind == "choice" else sigmoid
         probabilities = squash(scores, self._calibration.temperature)
@@ -126,16 +126,16 @@ class LocalPredictor(ABC):
             by=self.name,
             tokens=len(ids),
             dropped_tokens=dropped,
-            out_of_scope=out_of_scope,
+            far=far,
             none_label=self._scope.label if self._scope else None,
         )
 
-    def _scored(self, ids: Sequence[int]) -> tuple[Floats1d, float | None]:
+    def _scored(self, ids: Sequence[int]) -> tuple[Floats1d, QueryScore | None]:
         """Logits (L), and how far out of scope the input is, where the bundle tells that."""
         if self._scope is None:
             return self.logits(ids), None
         logits, vector = self.both(ids)
-        return logits, self._scope.of(vector, logits)
+        return logits, QueryScore(self._scope, vector, logits)
 
     def _decide(self, probabilities: list[float]) -> tuple[Value, float]:
         if self.task.kind == "choice":
