@@ -7,7 +7,7 @@ import pytest
 from nanosmith.core.errors import InputError
 from nanosmith.core.task import Task
 from nanosmith.data.load import load
-from nanosmith.data.scope import apart
+from nanosmith.data.scope import apart, nothing_outside
 from nanosmith.testing.tiny import topic_rows, write_chat
 
 ROWS = [*topic_rows(12), ("what is love", "oos"), ("sing me a song", "oos")]
@@ -51,3 +51,11 @@ def test_sets_of_labels_are_refused(tmp_path):
     file.write_text("".join(f'{{"text": "text {i}", "labels": ["a", "b"]}}\n' for i in range(12)))
     with pytest.raises(InputError, match="one label each"):
         apart(load(file), "a")
+
+
+def test_a_label_that_no_example_has(tmp_path):
+    """A slip is told with the label that was meant."""
+    data = load(write_chat(tmp_path / "rows.jsonl", topic_rows(30)))
+    label = data.task.labels[0]
+    assert f"Did you mean {label}" in nothing_outside(data, label + "x")
+    assert nothing_outside(data, "quite another").endswith("measured of it.")

