@@ -24,13 +24,15 @@ class Example(msgspec.Struct, frozen=True):
     """One training or test example.
 
     `messages` are the turns before the answer, oldest first; `answer` is the wanted assistant content, verbatim;
-    `line` is the 1-based line (or CSV row) in the source file; `weight` in [0, 1] scales its loss.
+    `line` is the 1-based line (or CSV row) in the source file; `weight` in [0, 1] scales its loss. `others` are further
+    answers that are as good (references of a generated text).
     """
 
     messages: tuple[Message, ...]
     answer: str
     line: int
     weight: float = 1.0
+    others: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -18,6 +18,17 @@ class Far(Protocol):
     def value(self) -> float: ...
 
 
+class FieldAnswer(msgspec.Struct, frozen=True):
+    """One field of a record, or one entity (`name` is then its label): its JSON `value` (None where it is missing), how
+    likely it is right, in [0, 1], and the characters [start, end) that it was copied from: of the text that the model
+    reads, for an entity of the last user turn."""
+
+    name: str
+    value: Any
+    confidence: float | None
+    spans: tuple[tuple[int, int], ...] = ()
+
+
 class Prediction(msgspec.Struct, frozen=True):
     """One answer.
 
@@ -27,7 +38,7 @@ class Prediction(msgspec.Struct, frozen=True):
 
     `out_of_scope` in [0, 1] tells how little the input looks like any label's examples, None where nothing tells it; it
     is `refused` from 0.5 on, and `answer` is then `none_label`, where the predictor has one. `value` stays the best
-    label.
+    label. `fields` are a record's, in its order; entities follow.
     """
 
     value: Value
@@ -39,6 +50,7 @@ class Prediction(msgspec.Struct, frozen=True):
     dropped_tokens: int = 0
     far: Far | None = None
     none_label: str | None = None
+    fields: tuple[FieldAnswer, ...] = ()
 
     @property
     def out_of_scope(self) -> float | None:

@@ -9,11 +9,13 @@ import msgspec
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Input, as_messages
+from nanosmith.core.record import RecordForm, canonical
 
 Kind: TypeAlias = Literal["choice", "labels", "record", "text"]
 AnswerForm: TypeAlias = Literal["plain", "json_field", "json_list", "separated"]
 Value: TypeAlias = str | tuple[str, ...]
-"""An answer as a value: one label (choice) or a sorted tuple of labels (labels)."""
+"""An answer as a value: one label (choice), a sorted tuple of labels (labels), a JSON object as `canonical` text
+(record), or the text itself (text)."""
 
 SYSTEM_ROLES = ("system", "developer")
 
@@ -23,7 +25,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `labels` are sorted and unique. `form` says how the answer is written in the assistant's turn: `plain` text, one
     `field` of a JSON object, a JSON list, or labels joined by `separator`. A system prompt that was the same in all
-    training examples carries no information: it is kept in `system` and left out of the model's input.
+    training examples carries no information: it is kept in `system` and left out of the model's input. `record` is the
+    form of a record's fields.
     """
 
     kind: Kind
@@ -32,10 +35,15 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     field: str | None = None
     separator: str | None = None
     system: str | None = None
+    record: RecordForm | None = None
 
     def parse(self, answer: str) -> Value:
         """The value an assistant's answer stands for. Raises InputError where the form does not fit."""
+        if self.kind == "text":
+            return answer
         try:
+            if self.kind == "record":
+                return canonical(answer)
             found = self._split(answer)
             return found[0] if self.kind == "choice" else tuple(sorted(set(found)))
         except (ValueError, LookupError, TypeError, RecursionError) as error:
@@ -49,7 +57,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def render(self, value: Value) -> str:
         """The assistant's content for a value: the inverse of `parse`."""
         values = [value] if isinstance(value, str) else list(value)
-        if self.form == "plain":
+        if self.form == "plain" or self.kind in ("record", "text"):
             return values[0]
         if self.form == "json_field":
             content = values[0] if self.kind == "choice" else values
