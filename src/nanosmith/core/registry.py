@@ -17,18 +17,27 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "predictors": {
         "static/1": "nanosmith.predict.static:StaticPredictor",
         "encoder/1": "nanosmith.predict.encoder:EncoderPredictor",
+        "segments/1": "nanosmith.predict.segments:SegmentsPredictor",
+        "decoder/1": "nanosmith.predict.decoder:Decoder",
         "tfidf/1": "nanosmith.predict.tfidf:TfidfPredictor",
+        "record/1": "nanosmith.predict.record:RecordPredictor",
     },
     "recipes": {
         "tfidf_linear/1": "nanosmith.recipes.tfidf_linear:fit",
         "static/1": "nanosmith.recipes.static:fit",
         "frozen_linear/1": "nanosmith.recipes.frozen_linear:fit",
         "tune_encoder/1": "nanosmith.recipes.tune_encoder:fit",
+        "tune_segments/1": "nanosmith.recipes.tune_segments:fit",
+        "tune_record/1": "nanosmith.recipes.tune_record:fit",
+        "tune_decoder/1": "nanosmith.recipes.tune_decoder:fit",
     },
     "readers": {
         "chat": "nanosmith.data.readers.chat:read",
         "jsonl": "nanosmith.data.readers.jsonl:read",
         "csv": "nanosmith.data.readers.csv:read",
+        "conll": "nanosmith.data.readers.conll:read",
+        "preference": "nanosmith.data.readers.preference:read",
+        "passages": "nanosmith.data.readers.passages:read",
     },
 }
 
@@ -38,6 +47,11 @@ def registered(group: str) -> dict[str, str]:
     """All names of a group with their targets; nothing is imported."""
     added = {point.name: point.value for point in entry_points(group=f"nanosmith.{group}")}
     return {**added, **BUILT_IN[group]}
+
+
+def add(group: str, name: str, target: str) -> None:
+    """Register a target in this process alone: a test's, or that of a program which has no entry points."""
+    registered(group)[name] = target
 
 
 def load(group: str, name: str) -> Any:

@@ -39,7 +39,9 @@ FOLDS = 5
 EXPENSIVE = "tune_encoder/1"
 FROZEN = "frozen_linear/1"
 NAMED = (FROZEN, EXPENSIVE)  # recipes that know words which no example has
-EXPENSIVE_FOLDS = 2  # of the FOLDS
+SEGMENTS = "tune_segments/1"  # in EXPENSIVE's place, where examples of one label are to be recognised in joined queries
+COSTLY = (EXPENSIVE, SEGMENTS)
+COSTLY_FOLDS = 2  # of the FOLDS
 WORDS = "tfidf_linear/1"
 SMALLER = ("static/1", WORDS)  # the others have all the size of their encoder
 FEW, LONG = 2_000, 20  # examples, and words per text, below which words alone never were the best
@@ -114,11 +116,7 @@ class Chooser:
         if any(recipe in NAMED for recipe in recipes):
             self._names = self._names_that_help()
         for recipe in recipes:
-            if (
-                trials
-                and recipe == EXPENSIVE
-                and self._progress.once("no tuning", self._budget.left_s() < LEAST_TUNING_S)
-            ):
+            if trials and recipe in COSTLY and self._progress.once("no tuning", self._budget.left_s() < LEAST_TUNING_S):
                 self._watch.message(f"{recipe} is left out: {self._budget.left_s():.0f} s are too little", "warn")
                 continue
             trials.append(self._tried(recipe))
@@ -133,7 +131,7 @@ class Chooser:
             self._watch.message(f"Kept: {best.recipe}.")
         tune = self._splits[0].tune
         notes = {"candidates": [trial.figures for trial in trials], "fitted_on_all": final.whole}
-        calibration = calibrate(self._data.task.kind, best.logits, best.wanted)
+        calibration = calibrate(self._data.task.kind, best.logits, best.wanted, decided=best.recipe == SEGMENTS)
         looks = range(best.fit - best.fits + 1, best.fit + 1)
         scope = self._scope.fitted(looks, final.model, samples(self._data))
         return Chosen(
@@ -141,13 +139,19 @@ class Chooser:
         )  # fmt: skip
 
     def _worth_trying(self, recipes: tuple[str, ...]) -> tuple[str, ...]:
-        """Without those that never were the best for so few or so many examples, or for such texts."""
+        """Without those that never were the best for so few or so many examples, or for such texts; for joined queries
+        the one that is made for them."""
+        if self._settings.combined and EXPENSIVE in recipes and len(recipes) > 1 and self._have_one_label():
+            return (SEGMENTS,)
         size, left_out = len(self._data), set()
         if size > MANY and EXPENSIVE in recipes:
             left_out.add(FROZEN)
         if len(recipes) > 1 and (size < FEW or (EXPENSIVE in recipes and self._words_per_text() < LONG)):
             left_out.add(WORDS)
         return tuple(recipe for recipe in recipes if recipe not in left_out)
+
+    def _have_one_label(self) -> bool:
+        return all(len(value) == 1 for value in self._data.values)
 
     def _words_per_text(self) -> float:
         return sum(len(text.split()) for text in self._data.texts) / len(self._data)
@@ -160,7 +164,7 @@ class Chooser:
 
     def _noise(self, recipe: str) -> bool:
         """Whether a recipe trains on misspelled texts too. Unasked, only the one that learns from many passes does."""
-        return recipe == EXPENSIVE and not self._unspoilt if self._settings.noise is None else self._settings.noise
+        return recipe in COSTLY and not self._unspoilt if self._settings.noise is None else self._settings.noise
 
     def _is_spoilt_by_noise(self, trials: list[Trial]) -> bool:
         """Whether the last trial, had with noise that nobody asked for, is worse than a simpler recipe without."""
@@ -171,11 +175,11 @@ class Chooser:
         return float(trials[-1].right[:shared].mean()) < clean - NOISE_COSTS
 
     def _try(self, recipe: str) -> Trial:
-        splits = self._splits[:EXPENSIVE_FOLDS] if recipe == EXPENSIVE else self._splits
+        splits = self._splits[:COSTLY_FOLDS] if recipe in COSTLY else self._splits
         fits = len(splits) + (len(self._splits) > 1)  # folds are always followed by a fit on all examples
         models, rows, seconds = [], [], 0.0
         for number, one in enumerate(splits):
-            limit_s = self._budget.left_s() / (fits - number) if recipe == EXPENSIVE else None
+            limit_s = self._budget.left_s() / (fits - number) if recipe in COSTLY else None
             held_out = self._held_out(one.tune)
             model, logits, took_s = self._scored(recipe, one.train, held_out, limit_s, last=fits == 1)
             models.append(model)
@@ -201,13 +205,13 @@ class Chooser:
     def _finish(self, trial: Trial) -> Trial:
         """The same recipe on all examples; after a single costly fit only if the budget has the time for another."""
         again_s = trial.seconds / trial.fits * len(self._data) / max(1, len(self._splits[0].train))
-        costly = trial.recipe == EXPENSIVE and len(self._splits) == 1
+        costly = trial.recipe in COSTLY and len(self._splits) == 1
         if costly and len(self._data) > MANY:
             return trial
         if costly and self._progress.once("no second fit", 1.1 * again_s > self._budget.left_s()):
             self._watch.message("The held-out tenth stays out of training: the budget has no time for a second fit.")
             return trial
-        limit_s = self._budget.left_s() if trial.recipe == EXPENSIVE else None
+        limit_s = self._budget.left_s() if trial.recipe in COSTLY else None
         self._watch.message(f"{trial.recipe} is fitted again, on all {len(self._data):,} training examples.")
         everything = list(range(len(self._data)))
         model, _ = self._fit(trial.recipe, everything, self._held_out(self._splits[0].tune), limit_s, last=True)
@@ -231,7 +235,7 @@ class Chooser:
             seed=self._settings.seed, watch=self._watch, limit_s=None if limit_s == float("inf") else limit_s,
             options={name: value for name, value in self._options.items() if value is not None},
             checkpoint=partial(self._checkpoint, self._fits) if self._checkpoint and last else None, keeper=keeper,
-            augment=augmentation(joins=self._settings.combined, noise=self._noise(recipe)),
+            augment=augmentation(joins=self._settings.combined and recipe != SEGMENTS, noise=self._noise(recipe)),
         )  # fmt: skip
         model: Model = registry.load("recipes", recipe)(work)
         return model, began_s
@@ -284,14 +288,17 @@ def is_right(kind: str, logits: Floats2d, wanted: Targets) -> NDArray[np.bool_]:
     return correct(given, wanted)
 
 
-def calibrate(kind: str, logits: Floats2d, wanted: Targets) -> Calibration:
-    """Temperature, and thresholds for labels, from scores (N, L) of examples that the model had not seen."""
+def calibrate(kind: str, logits: Floats2d, wanted: Targets, *, decided: bool = False) -> Calibration:
+    """Temperature, and thresholds for labels, from scores (N, L) of examples that the model had not seen. With
+    `decided` the labels with a score above 0 are the answer, and no threshold changes it."""
     if kind == "choice":
         return Calibration(temperature=fit_temperature(logits, wanted.astype(np.int64)), examples=len(logits))
     temperature = fit_sigmoid_temperature(logits, wanted.astype(bool))
     probabilities = 1 / (1 + np.exp(-logits.astype(np.float64) / temperature))
     members = wanted.astype(bool)
     never_empty = bool(members.any(axis=1).all())
+    if decided:
+        return Calibration(temperature, (), len(logits), never_empty)
     thresholds = fit_thresholds(probabilities, members, at_least_one=never_empty)
     return Calibration(temperature, thresholds, len(logits), never_empty)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanosmith.data.augment.joins import Mix, join, joined, without_shared
+from nanosmith.data.augment.joins import Mix, Said, join, joined, without_shared
 from nanosmith.data.augment.patterns import TRAINED, UNTRAINED, Pattern, Patterns
 
 TEXTS = [f"word{i} of query {i}" for i in range(60)]
@@ -25,7 +25,7 @@ def sources(text: str) -> list[int]:
 
 def said(between: str, first: str, second: str, seed: int) -> str:
     only = Patterns((Pattern(between),), (Pattern(between),), (Pattern(between),))
-    return join(first, second, only, np.random.default_rng(seed))
+    return join(Said(first, ((0, len(first)),)), second, only, np.random.default_rng(seed)).text
 
 
 @pytest.mark.parametrize("patterns", [TRAINED, UNTRAINED])
@@ -58,6 +58,18 @@ def test_mix_says_how_many() -> None:
 def test_seed_decides() -> None:
     """The same generator gives the same texts, another one others."""
     assert [row[0] for row in made(1)] == [row[0] for row in made(1)] != [row[0] for row in made(2)]
+
+
+@pytest.mark.parametrize("patterns", [TRAINED, UNTRAINED])
+def test_spans_are_where_the_parts_are(patterns: Patterns) -> None:
+    """Each part's span holds what was said of that example; of conversations the newest turns are joined."""
+    talks = [f"user: word{i} of query {i}\nassistant: before {i}" for i in range(60)]
+    for texts in (TEXTS, talks):
+        found = joined(texts, TARGETS, WEIGHTS, np.random.default_rng(3), patterns=patterns)
+        for text, parts, spans in zip(found.texts, found.parts, found.spans):
+            assert len(parts) == len(spans)
+            for part, (start, end) in zip(parts, spans):
+                assert text[start:end].lower() == f"word{part} of query {part}"
 
 
 def test_too_few_to_join() -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nanosmith.data.augment.patterns import TRAINED, USUAL, Pattern, Patterns
+from nanosmith.data.augment.patterns import TRAINED, Pattern, Patterns
 
 
 class Mix(NamedTuple):
@@ -26,17 +26,27 @@ class Mix(NamedTuple):
     triples: float = 0.1
 
 
+class Said(NamedTuple):
+    """A text, and the characters [start, end) of each of its parts."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+
 class Joined(NamedTuple):
-    """Texts (N), memberships (N, L) and weights (N)."""
+    """Texts (N), memberships (N, L) and weights (N); of each text the examples that are its parts, and where they
+    are."""
 
     texts: list[str]
     targets: NDArray[np.bool_]
     weights: NDArray[np.float32]
+    parts: list[list[int]]
+    spans: list[tuple[tuple[int, int], ...]]
 
 
 TRAINING_MIX = Mix()
 SAME_LABEL = 0.1  # of the joins; the answer then is one label
-USUAL_SHARE, NO_CONNECTIVE, SIGN, FRAME = 0.3, 0.12, 0.18, 0.08  # of the joins; the others have any word
+NO_CONNECTIVE, SIGN, FRAME, USUAL_SHARE = 0.2, 0.18, 0.08, 0.2  # of the joins; the others have any word
 ELLIPSIS = 0.4  # of the joins where something can be left out
 LEAD = 0.1  # of the single queries: they begin with a connective or stand in a frame, and still have one label
 DRAWS = 8  # of another example; with few labels none may have another label
@@ -70,15 +80,17 @@ def joined(
     """
     members = np.asarray(targets, dtype=np.bool_)
     if len(texts) < 2:
-        return Joined(list(texts), members, weights)
+        return Joined(list(texts), members, weights, [[i] for i in range(len(texts))], [_alone(t).spans for t in texts])
     order = random.permutation(len(texts))
     sizes = random.choice([1, 2, 3], len(texts), p=[1 - mix.pairs - mix.triples, *mix])
     rows = [_parts(int(one), int(size), members, random) for one, size in zip(order, sizes)]
     made = [_said([texts[i] for i in parts], patterns, random) for parts in rows]
     return Joined(
-        made,
+        [said.text for said in made],
         np.stack([members[parts].any(axis=0) for parts in rows]),
         np.array([weights[parts].min() for parts in rows], dtype=np.float32),
+        rows,
+        [said.spans for said in made],
     )
 
 
@@ -95,34 +107,45 @@ def _parts(one: int, size: int, members: NDArray[np.bool_], random: np.random.Ge
     return parts
 
 
-def _said(texts: list[str], patterns: Patterns, random: np.random.Generator) -> str:
+def _said(texts: list[str], patterns: Patterns, random: np.random.Generator) -> Said:
     """One text that says all of these, one after another."""
-    whole = texts[0]
+    whole = _alone(texts[0])
     if len(texts) == 1 and random.random() < LEAD:
-        return _led(whole, patterns, random)
+        return _led(texts[0], patterns, random)
     for following in texts[1:]:
         whole = join(whole, following, patterns, random)
     return whole
 
 
-def join(first: str, second: str, patterns: Patterns, random: np.random.Generator) -> str:
-    """Two queries as one. Of conversations the newest turns are joined, and the first one's earlier turns stay."""
-    role, first, earlier = _turn(first)
+def _alone(text: str) -> Said:
+    """A text of one part: all of its newest turn."""
+    role, newest, _ = _turn(text)
+    return Said(text, ((len(role), len(role) + len(newest)),))
+
+
+def join(whole: Said, second: str, patterns: Patterns, random: np.random.Generator) -> Said:
+    """What is said so far and another query. Of conversations the newest turns are joined, and the first one's earlier
+    turns stay."""
+    role, first, earlier = _turn(whole.text)
     second = _turn(second)[1]
     pattern = _pattern(patterns, random)
     if random.random() < ELLIPSIS:
         second = without_shared(first, second)
     if random.random() >= UNCHANGED:
         first, second = _seam(first, pattern.between, second)
-    return f"{role}{pattern.before}{first}{pattern.between}{second}{pattern.after}{earlier}"
+    start, last = len(pattern.before), len(role) + len(pattern.before) + len(first)
+    spans = [(begin + start, min(end + start, last)) for begin, end in whole.spans]
+    spans.append((last + len(pattern.between), last + len(pattern.between) + len(second)))
+    return Said(f"{role}{pattern.before}{first}{pattern.between}{second}{pattern.after}{earlier}", tuple(spans))
 
 
-def _led(text: str, patterns: Patterns, random: np.random.Generator) -> str:
+def _led(text: str, patterns: Patterns, random: np.random.Generator) -> Said:
     """A single query as a person goes on with: "also, …", "… please"."""
     role, text, earlier = _turn(text)
     pattern = _one(patterns.words + patterns.frames, random)
     before = pattern.before or pattern.between.lstrip(ENDS)
-    return f"{role}{before}{text}{pattern.after}{earlier}"
+    start = len(role) + len(before)
+    return Said(f"{role}{before}{text}{pattern.after}{earlier}", ((start, start + len(text)),))
 
 
 def _turn(text: str) -> tuple[str, str, str]:
@@ -137,8 +160,7 @@ def _pattern(patterns: Patterns, random: np.random.Generator) -> Pattern:
         if kind < share and group:
             return _one(group, random)
         kind -= share
-    usual = patterns is TRAINED and kind < USUAL_SHARE
-    return _one(tuple(map(Pattern, USUAL)) if usual else patterns.words, random)
+    return _one(patterns.usual if patterns.usual and kind < USUAL_SHARE else patterns.words, random)
 
 
 def _one(group: tuple[Pattern, ...], random: np.random.Generator) -> Pattern:

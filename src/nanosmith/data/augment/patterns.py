@@ -7,7 +7,16 @@ did not show), and whatever a test brings along, which should be in neither.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
+
+import numpy as np
+
+COMMON = 300  # words that random connectives are made of
+RANDOM_WORDS = 100  # connectives
+LONGEST_RANDOM = 4  # words
+BEFORE_RANDOM, AFTER_RANDOM = (" ", " ", ", ", ". ", "; ", " - "), (" ", " ", ", ", ": ")
 
 
 class Pattern(NamedTuple):
@@ -20,11 +29,12 @@ class Pattern(NamedTuple):
 
 class Patterns(NamedTuple):
     """One group: `words` join with words, `signs` with punctuation or a line break; no connective is always possible.
-    `frames` are said around both queries."""
+    `frames` are said around both queries. `usual` is what most people write, and comes more often than the rest."""
 
     words: tuple[Pattern, ...]
     signs: tuple[Pattern, ...]
     frames: tuple[Pattern, ...] = ()
+    usual: tuple[Pattern, ...] = ()
 
 
 _TRAINED_WORDS = (
@@ -63,6 +73,30 @@ def _plain(betweens: tuple[str, ...]) -> tuple[Pattern, ...]:
     return tuple(map(Pattern, betweens))
 
 
-TRAINED = Patterns(_plain(_TRAINED_WORDS), _plain(_TRAINED_SIGNS), _TRAINED_FRAMES)
+_USUAL = (" and ", ", and ", " and then ", " and also ", ", ", ". ")
+TRAINED = Patterns(_plain(_TRAINED_WORDS), _plain(_TRAINED_SIGNS), _TRAINED_FRAMES, _plain(_USUAL))
 UNTRAINED = Patterns(_plain(_UNTRAINED_WORDS), _plain(_UNTRAINED_SIGNS), _UNTRAINED_FRAMES)
-USUAL = (" and ", ", and ", " and then ", " and also ", ", ", ". ")  # what most people write; more often than the rest
+
+
+def with_random_words(patterns: Patterns, texts: Iterable[str], random: np.random.Generator) -> Patterns:
+    """The same and RANDOM_WORDS connectives and frames of words that are frequent in `texts`, in any order: so that a
+    model learns to leave out what stands between queries, and no list of connectives."""
+    counts = Counter(word for text in texts for word in text.split())
+    common = [word for word, _ in counts.most_common(COMMON)]
+    if not common:
+        return patterns
+    made = [_random(common, patterns, random) for _ in range(RANDOM_WORDS)]
+    return patterns._replace(
+        words=patterns.words + tuple(one for one in made if not (one.before or one.after)),
+        frames=patterns.frames + tuple(one for one in made if one.before or one.after),
+    )
+
+
+def _random(common: list[str], patterns: Patterns, random: np.random.Generator) -> Pattern:
+    words = " ".join(random.choice(common, int(random.integers(1, LONGEST_RANDOM + 1))))
+    before, after = (str(random.choice(signs)) for signs in (BEFORE_RANDOM, AFTER_RANDOM))
+    other = patterns.words[int(random.integers(len(patterns.words)))].between
+    place = random.random()
+    if place < 0.75:
+        return Pattern(f"{before}{words}{after}")
+    return Pattern(other, f"{words}{after}") if place < 0.9 else Pattern(other, "", f" {words}")

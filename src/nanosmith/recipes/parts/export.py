@@ -7,18 +7,20 @@ more, the layers that move the logits most get finer scales (block8), more and m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
 from nanosmith.core.watch import Watch
+from nanosmith.predict.embed import Floats1d
 from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT, open_session
-from nanosmith.recipes.parts.graph import Mode, build, linear_names
+from nanosmith.recipes.parts.graph import Mode, Tagger, build, linear_names
 from nanosmith.recipes.work import Floats2d, Targets
 from nanosmith.score.parity import Parity, compare
 
@@ -27,8 +29,19 @@ MAX_CHECKED = 1_000  # examples of the gate
 PROBED = 100  # examples that rank the layers
 
 
+Read: TypeAlias = Callable[[InferenceSession, Sequence[int]], Floats1d]
+"""The logits (L) of a session and one row of ids."""
+
+
+def plain(session: InferenceSession, row: Sequence[int]) -> Floats1d:
+    """The graph's own logits."""
+    logits: Floats1d = session.run([OUTPUT], {INPUT: np.asarray([row], dtype=np.int64)})[0][0]
+    return logits
+
+
 class EncoderGraph(msgspec.Struct, frozen=True):
-    """Trained weights, ready to be written: see `graph.build` for the fields."""
+    """Trained weights, ready to be written: see `graph.build` for the fields. `read` is how the runtime makes logits of
+    what the graph gives."""
 
     weights: dict[str, NDArray[np.float32]]
     head: tuple[NDArray[np.float32], NDArray[np.float32]] | None
@@ -36,6 +49,8 @@ class EncoderGraph(msgspec.Struct, frozen=True):
     pooling: str
     max_tokens: int
     ranges: Mapping[str, NDArray[np.float32]]
+    tagger: Tagger | None = None
+    read: Read = plain
 
     @property
     def names(self) -> list[str]:
@@ -43,7 +58,7 @@ class EncoderGraph(msgspec.Struct, frozen=True):
 
     def write(self, path: Path, modes: Mapping[str, Mode]) -> None:
         model = build(self.weights, self.head, self.config, pooling=self.pooling, max_tokens=self.max_tokens,
-                      modes=modes, ranges=self.ranges)  # fmt: skip
+                      modes=modes, ranges=self.ranges, tagger=self.tagger)  # fmt: skip
         onnx.save(model, path)
 
 
@@ -61,19 +76,19 @@ def export(
     graph.write(path, modes)
     if not ids:
         return {"checked": 0, "modes": dict(Counter(modes.values()))}
-    parity = compare(reference, run(path, ids, watch), wanted)
+    parity = compare(reference, run(path, ids, watch, graph.read), wanted)
     if parity.loss_points > MAX_LOSS_POINTS:
         watch.message(f"int8 loses {parity.loss_points:.2f} points; the most sensitive layers get finer scales")
         parity, modes = _fall_back(graph, path, ids, reference, wanted, watch)
     return _figures(parity, modes)
 
 
-def run(path: Path, ids: Sequence[Sequence[int]], watch: Watch | None = None) -> Floats2d:
+def run(path: Path, ids: Sequence[Sequence[int]], watch: Watch | None = None, read: Read = plain) -> Floats2d:
     """Logits (N, L) of a written graph, row by row as in serving."""
     session = open_session(str(path))
     rows = []
     for i, row in enumerate(ids):
-        rows.append(session.run([OUTPUT], {INPUT: np.asarray([row], dtype=np.int64)})[0][0])
+        rows.append(read(session, row))
         if watch:
             watch.check()
             watch.progress("check int8 against float32", i + 1, len(ids))
@@ -85,18 +100,21 @@ def _fall_back(
 ) -> tuple[Parity, dict[str, Mode]]:
     """Finer scales for 2, 4, 8, … of the most sensitive layers; float32 for all when even that loses too much."""
     ranked = _by_sensitivity(graph, path, ids[:PROBED], reference[:PROBED], watch)
-    attempts: list[dict[str, Mode]] = []
-    count = 2
-    while count < 2 * len(ranked):
-        attempts.append({name: "block8" if name in ranked[:count] else "int8" for name in graph.names})
-        count *= 2
-    attempts.append(dict.fromkeys(graph.names, "float32"))
-    for modes in attempts:
+    for modes in finer(ranked):
         graph.write(path, modes)
-        parity = compare(reference, run(path, ids, watch), wanted)
+        parity = compare(reference, run(path, ids, watch, graph.read), wanted)
         if parity.loss_points <= MAX_LOSS_POINTS:
             break
     return parity, modes
+
+
+def finer(ranked: Sequence[str]) -> Iterator[dict[str, Mode]]:
+    """Modes of all layers, ever more of the most sensitive ones with finer scales; at last all in float32."""
+    count = 2
+    while count < 2 * len(ranked):
+        yield {name: "block8" if name in ranked[:count] else "int8" for name in sorted(ranked)}
+        count *= 2
+    yield dict.fromkeys(sorted(ranked), "float32")
 
 
 def _by_sensitivity(
@@ -106,7 +124,7 @@ def _by_sensitivity(
     moved = {}
     for name in graph.names:
         graph.write(path, {other: "int8" if other == name else "float32" for other in graph.names})
-        moved[name] = float(np.abs(run(path, ids) - reference).mean())
+        moved[name] = float(np.abs(run(path, ids, read=graph.read) - reference).mean())
         watch.check()
     return sorted(graph.names, key=lambda name: -moved[name])
 

@@ -31,18 +31,33 @@ def sentence_vectors(
     encoder: torch.nn.Module, rows: Sequence[Sequence[int]], *, pad_id: int, pooling: str, dtype: torch.dtype
 ) -> torch.Tensor:
     """Pooled vectors (B, D) of rows of token ids: the first token's (`cls`) or their mean."""
-    packing = _Packing(rows, pad_id)
+    packing = Packing(rows, pad_id)
+    hidden = token_vectors(encoder, packing, dtype)
+    return pooled(hidden, packing, pooling)
+
+
+def token_vectors(
+    encoder: torch.nn.Module, packing: Packing, dtype: torch.dtype, added: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The last layer's vectors (P, D) of all tokens; `added` (P, D) goes to the embeddings."""
     hidden = packing.packed(encoder.embeddings(input_ids=packing.ids))  # (P, D)
+    if added is not None:
+        hidden = hidden + added
     heads = int(encoder.config.num_attention_heads)
     for layer in encoder.encoder.layer:
         hidden = _layer(layer, hidden, packing, heads, dtype)
+    return hidden
+
+
+def pooled(hidden: torch.Tensor, packing: Packing, pooling: str) -> torch.Tensor:
+    """(P, D) → (B, D): the first token of each row (`cls`), or the mean of its tokens."""
     if pooling == "cls":
         return hidden[packing.starts]
-    sums = hidden.new_zeros(len(rows), hidden.shape[1]).index_add(0, packing.row_of, hidden)
+    sums = hidden.new_zeros(len(packing.lengths), hidden.shape[1]).index_add(0, packing.row_of, hidden)
     return sums / packing.lengths[:, None]
 
 
-class _Packing:
+class Packing:
     """Rows as one padded table of `ids` (B, T), and where each of the P real tokens is in it."""
 
     def __init__(self, rows: Sequence[Sequence[int]], pad_id: int) -> None:
@@ -70,7 +85,7 @@ class _Packing:
 
 
 def _layer(
-    layer: torch.nn.Module, hidden: torch.Tensor, packing: _Packing, heads: int, dtype: torch.dtype
+    layer: torch.nn.Module, hidden: torch.Tensor, packing: Packing, heads: int, dtype: torch.dtype
 ) -> torch.Tensor:
     """One transformer block (P, D) → (P, D), norms after each half."""
     mixed = _attention(layer.attention.self, hidden, packing, heads, dtype)
@@ -81,7 +96,7 @@ def _layer(
 
 
 def _attention(
-    part: torch.nn.Module, hidden: torch.Tensor, packing: _Packing, heads: int, dtype: torch.dtype
+    part: torch.nn.Module, hidden: torch.Tensor, packing: Packing, heads: int, dtype: torch.dtype
 ) -> torch.Tensor:
     """Scaled dot-product attention over each row's own tokens (P, D) → (P, D)."""
     query, key, value = (

@@ -3,7 +3,9 @@
 Built rather than traced: the graph holds only what a prediction needs, every linear layer can be int8 or float32 on its
 own, and building takes a fraction of a second. `input_ids` (B, T) int64 → `logits` (B, L) and `embedding` (B, D),
 the pooled vector at length 1, which the head reads, float32; rows are not padded, so there is no mask. Operators: ONNX
-opset 18 and com.microsoft 1 (ONNX Runtime).
+opset 18 and com.microsoft 1 (ONNX Runtime). With a Tagger there are also `tags` (B, T, C) float32, scores of every
+token, and where it says so `codes` (B, T) int64, whose vectors are added to the embeddings, and `tokens` (B, T, D),
+each token's vector.
 
 A linear layer has one of three modes:
 int8     weights per output channel, activations dynamic per tensor (DynamicQuantizeMatMul). Weights use 7 bits (±64),
@@ -18,8 +20,8 @@ Letters: B batch, T tokens, D width, L labels, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import onnx
@@ -27,6 +29,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nanosmith.predict.encoder import EMBEDDING, INPUT, OUTPUT
+from nanosmith.predict.record import CODE_INPUT, TAGS
+from nanosmith.predict.segments import TOKENS
 from nanosmith.version import __version__
 
 MS = "com.microsoft"
@@ -36,6 +40,16 @@ SMOOTHING = 0.8  # exponent of the activations' share in the smoothing factor
 BLOCK = 64
 Array = NDArray[Any]
 Mode: TypeAlias = Literal["int8", "block8", "float32"]
+
+
+class Tagger(NamedTuple):
+    """A vector per code (codes, D), or None for a graph without codes, and the head of tokens: weight (D, C) and bias
+    (C), C may be 0. `tokens`: the tokens' own vectors are an output too."""
+
+    table: Array | None
+    weight: Array
+    bias: Array
+    tokens: bool = False
 
 
 def linear_names(layers: int) -> list[str]:
@@ -52,6 +66,7 @@ def build(
     max_tokens: int,
     modes: Mapping[str, Mode],
     ranges: Mapping[str, Array],
+    tagger: Tagger | None = None,
 ) -> onnx.ModelProto:
     """The graph of a BERT-like encoder.
 
@@ -61,18 +76,30 @@ def build(
     """
     graph = _Graph(modes, ranges)
     hidden = _embed(graph, weights, config, max_tokens, int8=set(modes.values()) != {"float32"})
+    inputs = [INPUT]
+    if tagger and tagger.table is not None:
+        inputs.append(CODE_INPUT)
+        hidden = graph.add("Add", [hidden, graph.add("Gather", [graph.constant(tagger.table), CODE_INPUT])])
     for layer in range(int(config["num_hidden_layers"])):
         hidden = _layer(graph, weights, config, layer, hidden)
     if pooling == "cls":
         vector = graph.add("Gather", [hidden, graph.constant(np.array(0, np.int64))], axis=1)
     else:
         vector = graph.add("ReduceMean", [hidden, graph.constant(np.array([1], np.int64))], keepdims=0)
-    outputs = {}
+    outputs: dict[str, list[str | int]] = {}
     embedding = graph.add("LpNormalization", [vector], outputs=[EMBEDDING], axis=-1, p=2)
     if head is not None:
         graph.add("Gemm", [embedding, graph.constant(head[0]), graph.constant(head[1])], outputs=[OUTPUT])
-        outputs[OUTPUT] = head[0].shape[1]
-    return graph.model({**outputs, EMBEDDING: int(config["hidden_size"])})
+        outputs[OUTPUT] = ["B", head[0].shape[1]]
+    if tagger and tagger.bias.size:
+        scores = graph.add("MatMul", [hidden, graph.constant(tagger.weight)])
+        graph.add("Add", [scores, graph.constant(tagger.bias)], outputs=[TAGS])
+        outputs[TAGS] = ["B", "T", tagger.bias.size]
+    if tagger and tagger.tokens:
+        graph.add("Identity", [hidden], outputs=[TOKENS])
+        outputs[TOKENS] = ["B", "T", int(config["hidden_size"])]
+    outputs[EMBEDDING] = ["B", int(config["hidden_size"])]
+    return graph.model(inputs, outputs)
 
 
 class _Graph:
@@ -122,10 +149,10 @@ class _Graph:
         sizes = {"K": inner, "N": outer, "bits": 8, "block_size": BLOCK, "accuracy_level": 4}
         return self.add("MatMulNBits", inputs, MS, **sizes)
 
-    def model(self, widths: Mapping[str, int]) -> onnx.ModelProto:
-        """The graph with outputs (B, width) by name."""
-        inputs = [helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["B", "T"])]
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", n]) for name, n in widths.items()]
+    def model(self, names: Sequence[str], shapes: Mapping[str, Sequence[str | int]]) -> onnx.ModelProto:
+        """The graph with inputs (B, T) of these names, and outputs of these shapes by name."""
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["B", "T"]) for name in names]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, self._constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MS, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nanosmith",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,12 @@ SAMPLE = 128  # texts
 
 def activation_ranges(base: Base, encoder: torch.nn.Module, rows: list[list[int]]) -> dict[str, NDArray[np.float32]]:
     """Largest absolute value (K) per input channel of each linear layer, by its name in `graph.linear_names`."""
+    # one by one: padding is no input of serving
+    return ranges_of(encoder, lambda: base.encode(encoder.eval(), rows[:SAMPLE], batch=1))
+
+
+def ranges_of(encoder: torch.nn.Module, run: Callable[[], object]) -> dict[str, NDArray[np.float32]]:
+    """The same, of whatever `run` gives the encoder to read."""
     largest: dict[str, torch.Tensor] = {}
 
     def watch_input(name: str) -> object:
@@ -28,7 +36,7 @@ def activation_ranges(base: Base, encoder: torch.nn.Module, rows: list[list[int]
                  "up": layer.intermediate.dense, "down": layer.output.dense}  # fmt: skip
         hooks += [module.register_forward_pre_hook(watch_input(f"{i}.{name}")) for name, module in parts.items()]
     try:
-        base.encode(encoder.eval(), rows[:SAMPLE], batch=1)  # one by one: padding is no input of serving
+        run()
     finally:
         for hook in hooks:
             hook.remove()
