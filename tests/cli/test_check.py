@@ -112,7 +112,7 @@ def test_many_labels(tmp_path: Path, n: int, hidden: bool) -> None:
 def test_options(tmp_path: Path) -> None:
     """--kind and --format override what would be recognised."""
     path = write_chat(tmp_path / "d.jsonl", [(text, f"label {i}") for i, (text, _) in enumerate(ROWS)])
-    assert run(path).exit_code == 2
+    assert "task: text" in run(path).stdout
     assert run(path, "--kind", "choice").exit_code == 0
     assert run(path, "--format", "csv").exit_code == 2
     assert run(path, "--format", "xml").exit_code == 2
@@ -124,3 +124,45 @@ def test_text_of_the_file_is_shown_safely(tmp_path: Path) -> None:
     result = run(write_chat(tmp_path / "d.jsonl", rows))
     assert "[red]x" in result.output
     assert "\x1b" not in result.output
+
+
+def record_file(path: Path, **more: object) -> Path:
+    """Thirty orders; one of their numbers is not in its text."""
+    rows = [
+        {"text": f"order {i + 100}", "output": {"n": i + (100 if i else 999), "paid": i % 2 == 0, **more}}
+        for i in range(30)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_records(tmp_path: Path) -> None:
+    """A record's fields are a table with what cannot be learnt; the JSON form has the same."""
+    path = record_file(tmp_path / "d.jsonl")
+    result = run(path)
+    assert "task: record, 2 fields, 0 entity labels" in result.stdout
+    assert "1 (line 1)" in " ".join(result.stdout.split())
+    shown = json.loads(run(path, "--json").stdout)
+    assert [(row["name"], row["type"], row["has"], row["unlocated"]) for row in shown["record"]["fields"]] == [
+        ("n", "span", 30, [1]), ("paid", "choice", 30, []),
+    ]  # fmt: skip
+    assert shown["labels"] == {}
+
+
+def test_entities(tmp_path: Path) -> None:
+    """Entities are counted by label."""
+    path = tmp_path / "d.conll"
+    path.write_text("".join(f"Anna\tB-PER\nin\tO\nRome\tB-LOC\nand\tO\nBari{i}\tB-LOC\n\n" for i in range(12)))
+    result = run(path)
+    assert "format conll, 12 examples" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["LOC", "24", "66.7", "%"] in rows
+
+
+def test_schema(tmp_path: Path) -> None:
+    """--schema names the schema that the answers must obey."""
+    path = record_file(tmp_path / "d.jsonl", more="x")
+    (tmp_path / "s.json").write_text('{"type": "object", "properties": {"n": {"type": "string"}}}')
+    result = run(path, "--schema", tmp_path / "s.json")
+    assert result.exit_code == 2
+    assert "schema_mismatch, 30 times" in result.stdout

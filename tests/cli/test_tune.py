@@ -143,7 +143,7 @@ def test_missing_extra_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    "options", [["--budget", "soon"], ["--size", "huge"], ["--seed", "-1"], ["--epochs", "0"], ["--kind", "text"]]
+    "options", [["--budget", "soon"], ["--size", "huge"], ["--seed", "-1"], ["--epochs", "0"], ["--kind", "essay"]]
 )
 def test_wrong_options(flow: FakeFlow, train: str, options: list[str]) -> None:
     """A value that is not allowed is wrong input: exit code 2, and nothing runs."""

@@ -101,3 +101,20 @@ def test_newest_turn_comes_first() -> None:
     assert Task("choice").text_of(turns) == f"{spoken}\nsystem: be brief"
     assert Task("choice", system="be brief").text_of(turns) == spoken
     assert Task("choice", system="x").text_of([Message("developer", "x"), Message("user", "hi")]) == "hi"
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("user", "at 8")],
+        [("user", "book"), ("assistant", "time?"), ("user", "at 8")],
+        [("user", "at 8"), ("assistant", "for how many?")],
+        [("system", "Be brief."), ("user", "at 8")],
+    ],
+)
+def test_where_the_last_user_turn_begins(turns: list[tuple[str, str]]) -> None:
+    """Its content stands at this place of the text that is read."""
+    messages = [Message(role, content) for role, content in turns]
+    task = Task("record")
+    start = task.turn_start(messages)
+    assert task.text_of(messages)[start : start + 4] == "at 8"

@@ -78,6 +78,22 @@ def test_every_line_is_accepted(tmp_path_factory: pytest.TempPathFactory, rows: 
         assert len(reading.examples) == exported.lines
 
 
+def test_calls() -> None:
+    """A call is the answer, with the functions that were offered; earlier calls stay, with weight 0."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    given = [
+        {"role": "user", "content": "one"}, {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "user", "content": "two"},
+    ]  # fmt: skip
+    body = body_of(given, None)
+    body["completion"]["choices"][0]["message"]["tool_calls"] = [call]
+    line = msgspec.json.decode(training_line(body | {"completion": body["completion"] | {"tools": tools}}))
+    assert [turn.get("tool_calls") for turn in line["messages"]] == [None, [call], None, [call]]
+    assert [turn.get("weight") for turn in line["messages"]] == [None, 0, None, None]
+    assert line["tools"] == tools
+
+
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200, 250])
 def test_pages_are_joined(ledger: Ledger, count: int) -> None:
     """All completions come, oldest first, however many pages there are; a limit ends them anywhere."""

@@ -30,7 +30,7 @@ def found(folder: Path, content: str | bytes, name: str = "data") -> str:
         ('\n"id","Text","labels"\n', "csv"),
         ("text;label\nx;a", "csv"),
         ('{"prompt": "x", "completion": "a"}', "completions_format"),
-        ('{"input": {}, "preferred_output": []}', "preference_format"),
+        ('{"input": {}, "preferred_output": []}', "preference"),
         ('{"question": "x", "answer": "a"}', "unknown_format"),
         ("once upon a time", "unknown_format"),
         ("[" + CHAT + "]", "not_json_lines"),

@@ -129,34 +129,119 @@ def test_empty_label_inside_json(tmp_path: Path) -> None:
     assert codes(inspect(write_chat(tmp_path / "d.jsonl", rows))) == ["empty_answer"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "answer"), [("text", "Dear customer, thank you for message {}."), ("record", '{{"name": "n", "n": {}}}')]
-)
-def test_missing_kinds(tmp_path: Path, kind: str, answer: str) -> None:
-    """Free text and records are recognised and refused, with what to do."""
-    path = write_chat(tmp_path / "d.jsonl", [(text, answer.format(i)) for i, (text, _) in enumerate(ROWS)])
-    found = inspect(path)
-    assert (found.kind, codes(found)) == (kind, [f"kind_{kind}"])
-    with pytest.raises(InputError, match="cannot be tuned yet"):
-        load(path)
+def test_free_text(tmp_path: Path) -> None:
+    """Answers of no closed set are a task of kind text; the answer is the value."""
+    path = write_chat(
+        tmp_path / "d.jsonl", [(text, f"Dear customer {i}, thank you.") for i, (text, _) in enumerate(ROWS)]
+    )
+    data = load(path)
+    assert (data.task, data.values[3]) == (Task("text"), "Dear customer 3, thank you.")
+    assert load(path, task=data.task).values == data.values
 
 
-def test_tool_calls_are_records(tmp_path: Path) -> None:
-    """A file whose answers are tool calls is recognised as a record."""
-    call = {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}]}
-    line = {"messages": [{"role": "user", "content": "x"}, call], "tools": [{"type": "function"}]}
-    found = inspect(write_lines(tmp_path / "d.jsonl", *[line] * 10))
-    assert (found.kind, set(codes(found))) == ("record", {"tool_calls"})
+def test_references(tmp_path: Path) -> None:
+    """The first text is the answer, the others are kept; a text with several answers is no conflict."""
+    rows = [{"text": f"n {i // 2}", "output": f"One {i}.", "references": [f"Two {i}.", f"One {i}."]} for i in range(20)]
+    data = load(write_lines(tmp_path / "d.jsonl", *rows))
+    assert (data.task.kind, data.examples[1].answer, data.examples[1].others) == ("text", "One 1.", ("Two 1.",))
+    assert "conflicting_labels" not in [problem.code for problem in data.problems]
+    test = load(write_lines(tmp_path / "t.jsonl", {"text": "a", "references": ["x", "y"]}), task=data.task)
+    assert (test.values, test.examples[0].others) == (["x"], ("y",))
+
+
+def test_objects(tmp_path: Path) -> None:
+    """Outputs that are objects, and the same objects as chat answers, are one record task."""
+    outputs = [{"order": i + 100, "status": "open" if i % 3 else "late"} for i in range(30)]
+    rows = [{"text": f"Order {i + 100} please", "output": output} for i, output in enumerate(outputs)]
+    data = load(write_lines(tmp_path / "d.jsonl", *rows))
+    chat = load(write_chat(tmp_path / "c.jsonl", [(row["text"], json.dumps(row["output"])) for row in rows]))
+    assert data.task.record is not None
+    assert [(field.name, field.type, field.normal) for field in data.task.record.fields] == [
+        ("order", "span", "integer"), ("status", "choice", "verbatim"),
+    ]  # fmt: skip
+    assert (chat.task, chat.values) == (data.task, data.values)
+
+
+def test_calls_are_records(tmp_path: Path) -> None:
+    """Answers that call a function are records of that function, though their only field is a closed set."""
+    call = {"type": "function", "function": {"name": "route", "arguments": '{"to": "sales"}'}}
+    other = {"type": "function", "function": {"name": "route", "arguments": '{"to": "support"}'}}
+    turns = [[{"role": "user", "content": f"x {i}"}, {"role": "assistant", "tool_calls": [call if i % 2 else other]}]
+             for i in range(10)]  # fmt: skip
+    data = load(write_lines(tmp_path / "d.jsonl", *({"messages": messages} for messages in turns)))
+    assert data.task.record is not None
+    assert (data.task.record.function, data.task.record.fields[0].values) == ("route", ('"sales"', '"support"'))
+
+
+def entity_rows(**more: Any) -> list[dict[str, Any]]:
+    """Thirty orders with their number as an entity."""
+    entity = {"label": "number", "start": 6, "end": 9}
+    return [{"text": f"order {i + 100} now", "entities": [entity], **more} for i in range(30)]
+
+
+def test_labels_beside_entities(tmp_path: Path) -> None:
+    """A label beside entities is a field of the record; where labels alone are asked for, it is the answer."""
+    rows = [row | {"label": "ask" if i % 2 else "buy"} for i, row in enumerate(entity_rows())]
+    path = write_lines(tmp_path / "d.jsonl", *rows)
+    record = load(path).task.record
+    assert record is not None
+    assert ([field.path for field in record.fields], record.entities) == ([("label",)], ("number",))
+    for alone in (load(path, kind="choice"), load(path, labels_alone=True)):
+        assert (alone.task.kind, alone.task.labels, alone.values[1]) == ("choice", ("ask", "buy"), "ask")
+    assert load(path, task=alone.task).values == alone.values
+
+
+def test_entities_of_a_test_file(tmp_path: Path) -> None:
+    """Labels of entities that the task lacks are kept as wanted, with a warning."""
+    task = load(write_lines(tmp_path / "d.jsonl", *entity_rows())).task
+    new = {"text": "in Paris", "entities": [{"label": "city", "start": 3, "end": 8}]}
+    found = inspect(write_lines(tmp_path / "t.jsonl", *entity_rows(), new), task=task)
+    assert codes(found, "warning") == ["unseen_label"]
+    assert found.dataset is not None
+    assert '"city"' in found.dataset.values[-1]
+
+
+@pytest.mark.parametrize("kind", ["text", "record"])
+def test_what_cannot_be_extracted_is_written(tmp_path: Path, kind: Any) -> None:
+    """A field that is neither a closed set nor in the texts makes the task text, and why; a given kind stands."""
+    rows = [
+        {"text": f"order {i}", "output": {"n": i, "reply": f"We will see to it, number {i * i + 7}!"}}
+        for i in range(30)
+    ]
+    path = write_lines(tmp_path / "d.jsonl", *rows)
+    assert load(path).task.kind == "text"
+    assert '"reply"' in load(path).why[0]
+    data = load(path, kind=kind)
+    assert data.task.kind == kind
+    assert ("answered wrongly" in data.why[-1]) == (kind == "record")
+
+
+def test_no_objects_where_records_are_asked_for(tmp_path: Path) -> None:
+    """Answers that are no objects cannot be records."""
+    assert codes(inspect(write_chat(tmp_path / "d.jsonl", ROWS), kind="record")) == ["no_record"]
+
+
+def test_a_schema_that_contradicts_the_examples(tmp_path: Path) -> None:
+    """Every answer that a given schema forbids is an error of its line, which names the field."""
+    rows = [{"text": f"order {i}", "output": {"n": i if i != 4 else "four", "s": "a"}} for i in range(12)]
+    path = write_lines(tmp_path / "d.jsonl", *rows)
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "s": {"enum": ["a", "b"]}}}
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+    found = inspect(path, schema=tmp_path / "s.json")
+    assert [(problem.code, problem.line) for problem in found.errors] == [("schema_mismatch", 5)]
+    assert '`n` is "four" (allowed integer)' in found.errors[0].message
+    (tmp_path / "s.json").write_text("[")
+    assert codes(inspect(path, schema=tmp_path / "s.json")) == ["bad_schema"]
 
 
 def test_kind_overrides(tmp_path: Path) -> None:
     """A given kind is used instead of the recognised one, where the answers allow it."""
     texts = write_chat(tmp_path / "a.jsonl", [(text, f"label {i}") for i, (text, _) in enumerate(ROWS)])
-    assert codes(inspect(texts)) == ["kind_text"]
+    assert load(texts).task.kind == "text"
     assert len(load(texts, kind="choice").task.labels) == 30
     labels = write_lines(tmp_path / "b.jsonl", *({"text": text, "label": label} for text, label in ROWS))
     assert load(labels, kind="labels").values[0] == (ROWS[0][1],)
-    assert codes(inspect(labels, kind="text")) == ["kind_text"]
+    assert load(labels, kind="text").values[0] == ROWS[0][1]
     sets = write_lines(tmp_path / "c.jsonl", *({"text": text, "labels": [label]} for text, label in ROWS))
     data = load(sets, kind="choice")
     assert (data.values[0], data.examples[0].answer, data.task.form) == (ROWS[0][1], ROWS[0][1], "plain")
@@ -216,7 +301,7 @@ def test_format_is_given(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "d.jsonl", *({"text": "x", "label": "a"} for _ in range(10)))
     assert set(codes(inspect(path, format="chat"))) == {"no_messages"}
     assert codes(inspect(path, format="csv")) == ["csv_header"]
-    with pytest.raises(NotFound, match="chat, csv, jsonl"):
+    with pytest.raises(NotFound, match="chat, conll, csv, jsonl"):
         inspect(path, format="xml")
 
 
@@ -245,13 +330,24 @@ def hash_words(i: int) -> str:
     return " ".join(f"{(i * 2_654_435_761 + k * 40_503) % 9_973:x}" for k in range(7))
 
 
-LINES = [b'{"text": "x", "label": "a"}', b'{"text": 1}', b'{"messages": [{}]}', b"text,label", b'x,"a', b"[", b"{"]
+LINES = [
+    b'{"text": "x", "label": "a"}',
+    b'{"text": 1}',
+    b'{"messages": [{}]}',
+    b"text,label",
+    b'x,"a',
+    b"[",
+    b"{",
+    b"a\tB-x",
+    b'{"text": "x", "entities": [{"label": 1}]}',
+    b'{"text": "x", "output": {"a": []}}',
+]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.binary(max_size=30) | st.sampled_from(LINES), max_size=12),
-    st.sampled_from([None, "chat", "jsonl", "csv"]),
+    st.sampled_from([None, "chat", "jsonl", "csv", "conll"]),
 )
 def test_any_file(tmp_path: Path, lines: list[bytes], format: str | None) -> None:
     """Whatever a file holds, inspect returns: a Dataset, or errors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Example, Message
+from nanosmith.core.record import Field, RecordForm
 from nanosmith.core.task import Task
 from nanosmith.data.dataset import Dataset
 from nanosmith.data.normal import normalise
@@ -127,6 +129,23 @@ def test_sets_of_labels(rows: list[tuple[str, str]]) -> None:
     check_split(data, split(data, 0, 0.3))
     for one in folds(data, 0, 3):
         check_split(data, one)
+
+
+def test_records_and_texts() -> None:
+    """Entity labels and chosen values of records are on both sides, as labels are; texts are split by hash alone."""
+    form = RecordForm((Field(("kind",), "choice", ('"a"', '"b"')),), ("city", "rare"))
+    entity = {"label": "city", "start": 0, "end": 1, "text": "x"}
+    answers = [
+        {"kind": "b" if i in (3, 4) else "a", "entities": [{**entity, "label": "rare"} if i in (5, 6) else entity]}
+        for i in range(40)
+    ]
+    examples = tuple(Example((Message("user", f"text {i}"),), json.dumps(answers[i]), i + 1) for i in range(40))
+    found = split(Dataset(examples, Task("record", record=form)), 0)
+    for pair in ({3, 4}, {5, 6}):
+        assert len(pair & set(found.tune)) == 1
+    texts = Dataset(examples, Task("text"))
+    assert 1 <= len(split(texts, 0).tune) <= 12
+    assert sum(len(one.tune) for one in folds(texts, 0, 4)) == 40
 
 
 def test_bad_arguments() -> None:

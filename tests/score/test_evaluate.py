@@ -12,7 +12,7 @@ import pytest
 from nanosmith.core.errors import Cancelled, InputError
 from nanosmith.core.example import Input, Message
 from nanosmith.core.prediction import Prediction
-from nanosmith.core.task import Task, Value
+from nanosmith.core.task import Value
 from nanosmith.core.watch import Watch
 from nanosmith.predict.open import open_predictor
 from nanosmith.score.cost import CoreHour, Prices
@@ -192,11 +192,3 @@ def test_wrong_arguments(inputs: list[Input], wanted: list[Value], message: str)
     """No examples, too few answers, or an answer of another kind: refused before any call."""
     with pytest.raises(InputError, match=message):
         evaluate(FakePredictor(LABELS), inputs, wanted)
-
-
-def test_kind_that_cannot_be_evaluated() -> None:
-    """Free text has no labels to compare."""
-    predictor = FakePredictor(LABELS)
-    predictor.task = Task("text")
-    with pytest.raises(InputError, match="cannot be evaluated"):
-        evaluate(predictor, ["a"], ["b"])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanosmith.score.intervals import bootstrap_macro_f1, paired_difference, wilson
-from nanosmith.score.metrics import counts, macro_f1
+from nanosmith.score.intervals import bootstrap, bootstrap_macro_f1, paired_difference, wilson
+from nanosmith.score.metrics import Counts, counts, f1, macro_f1
 
 
 def test_wilson_known_values() -> None:
@@ -82,3 +82,18 @@ def test_bootstrap_without_errors() -> None:
     """A test set without errors resamples to itself."""
     wanted = np.arange(50) % 5
     assert bootstrap_macro_f1(wanted, wanted, 5) == (1.0, 1.0)
+
+
+def test_bootstrap_over_examples() -> None:
+    """Counts of examples give the interval of literally resampled ones, for each column and for their mean."""
+    random = np.random.default_rng(0)
+    wanted = random.integers(0, 3, (150, 2))
+    given = random.integers(0, 3, (150, 2))
+    found = Counts(np.minimum(wanted, given), given, wanted)
+    low, high = bootstrap(found, f1)
+    rows = (random.integers(0, 150, 150) for _ in range(1000))
+    drawn = [f1(Counts(*(table[row].sum(axis=0) for table in found))) for row in rows]
+    plain = np.percentile(drawn, [2.5, 97.5], axis=0)
+    assert low == pytest.approx(plain[0], abs=0.012)
+    assert high == pytest.approx(plain[1], abs=0.012)
+    assert np.shape(bootstrap(found, macro_f1)[0]) == ()

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from nanosmith.data.problem import Problem
 
 SHOWN_LINES = 20  # of one code
-SHOWN_LABELS = 30  # above it: the most and the least frequent
-ENDS = 10
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="Examples: chat-format JSONL, text/label JSONL or CSV.")],
+    file: Annotated[Path, typer.Argument(help="Examples: chat-format or plain JSONL, CSV, CoNLL.")],
     test: Annotated[Path | None, typer.Option(help="Held-out examples, compared with FILE.")] = None,
     kind: Annotated[
-        Literal["choice", "labels"] | None, typer.Option(help="Kind of answer; none: recognised from the examples.")
+        Literal["choice", "labels", "record", "text"] | None,
+        typer.Option(help="Kind of answer; none: recognised from the examples."),
     ] = None,
-    format: Annotated[str | None, typer.Option(help="chat, jsonl or csv; none: recognised from the content.")] = None,
+    schema: Annotated[Path | None, typer.Option(help="JSON schema of the answers; none: from the examples.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="chat, jsonl, csv or conll; none: recognised from the content.")
+    ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Also look for label errors, leakage and personal data; needs a base.")
     ] = False,
@@ -37,7 +39,7 @@ def check(
     from nanosmith.cli.audit import as_deep, deep_audit, show_audit
     from nanosmith.data.load import inspect
 
-    found = inspect(file, kind=kind, format=format)
+    found = inspect(file, kind=kind, format=format, schema=schema)
     tested = None if test is None else _inspect_test(test, found)
     audited = deep_audit(found, tested, base) if deep else None
     if as_json:
@@ -82,6 +84,7 @@ def as_object(
 def _file_object(file: Path, found: Inspection) -> dict[str, Any]:
     import msgspec
 
+    from nanosmith.cli.check_tables import record_object
     from nanosmith.data.summary import label_counts, lengths
 
     data = found.readable if found.readable is not None and len(found.readable) else None
@@ -94,7 +97,8 @@ def _file_object(file: Path, found: Inspection) -> dict[str, Any]:
         "task": msgspec.to_builtins(data.task) if data else None,
         "examples": len(data) if data else 0,
         "digest": data.digest if data else None,
-        "labels": label_counts(data) if data else {},
+        "labels": label_counts(data) if data and data.task.kind in ("choice", "labels") else {},
+        "record": record_object(data) if data and data.task.kind == "record" else None,
         "lengths_chars": msgspec.to_builtins(lengths(data)) if data else None,
         "problems": msgspec.to_builtins(found.problems),
     }
@@ -118,37 +122,27 @@ def _show(file: Path, found: Inspection, *, listed: bool) -> None:
 
 
 def _task_text(kind: str, task: Task | None) -> str:
-    return kind if task is None else f"{kind}, {_number(len(task.labels), 'label')}"
+    if task is None or kind == "text":
+        return kind
+    if task.record is None:
+        return f"{kind}, {_number(len(task.labels), 'label')}"
+    return f"{kind}, {_number(len(task.record.fields), 'field')}, {_number(len(task.record.entities), 'entity label')}"
 
 
 def _show_numbers(data: Dataset) -> None:
-    from nanosmith.data.summary import label_counts, lengths
+    from nanosmith.cli.check_tables import show_labels, show_record
+    from nanosmith.data.summary import answer_lengths, label_counts, lengths
 
     sizes = lengths(data)
-    _show_labels(list(label_counts(data).items()), len(data))
+    if data.task.kind == "record":
+        show_record(data)
+    elif data.task.kind == "text":
+        written = answer_lengths(data)
+        typer.echo(f"answer length in characters: p50 {written.p50:,}, p95 {written.p95:,}, max {written.max:,}")
+    else:
+        show_labels("label", list(label_counts(data).items()), len(data))
     typer.echo(f"text length in characters: p50 {sizes.p50:,}, p95 {sizes.p95:,}, max {sizes.max:,}")
     typer.echo(f"digest: {data.digest}")
-
-
-def _show_labels(counts: Sequence[tuple[str, int]], total: int) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from nanosmith.data.problem import shown
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("label", overflow="fold")
-    table.add_column("examples", justify="right")
-    table.add_column("share", justify="right")
-    hidden = len(counts) - 2 * ENDS if len(counts) > SHOWN_LABELS else 0
-    for i, (label, count) in enumerate(counts):
-        if hidden and i == ENDS:
-            table.add_row(f"… {hidden:,} more (see --json)", "", "")
-        if not hidden or i < ENDS or i >= len(counts) - ENDS:
-            table.add_row(Text(shown(label)[1:-1]), f"{count:,}", f"{100 * count / total:.1f} %")
-    Console(highlight=False).print(table)
 
 
 def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:

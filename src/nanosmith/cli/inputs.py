@@ -24,9 +24,11 @@ Numbered: TypeAlias = tuple[int | None, Input | InputError]
 
 
 class _Row(msgspec.Struct):
-    """One line of JSONL; other fields (a label) are ignored."""
+    """One line of JSONL, as in a data file; other fields (a label) are ignored."""
 
     text: str | None = None
+    context: str | None = None
+    requested: list[str] | None = None
     messages: list[Message] | None = None
 
 
@@ -65,13 +67,20 @@ def _parse(line: bytes) -> Input:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the line cannot be read: {error}", allowed=FORMS) from error
     if row.text is not None:
-        return row.text
+        return _with_context(row, row.text)
     turns = tuple(row.messages or ())
     if turns and turns[-1].role == "assistant":
         turns = turns[:-1]
     if not turns:
         raise InputError("the line has nothing to answer", allowed=FORMS)
     return turns
+
+
+def _with_context(row: _Row, text: str) -> Input:
+    """The text behind the previous turn, and behind the question for the slots that were asked for."""
+    question = ", ".join(row.requested) + "?" if row.requested else None
+    before = [Message("assistant", one) for one in (row.context, question) if one and one.strip()]
+    return (*before, Message("user", text)) if before else text
 
 
 def _decode(line: bytes) -> str:

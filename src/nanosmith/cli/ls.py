@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from nanosmith.core.task import Task
     from nanosmith.store.home import Home
     from nanosmith.store.records import ModelRow
 
@@ -55,11 +56,17 @@ def _as_object(home: Home, row: ModelRow) -> dict[str, Any]:
         return shown | {"problem": str(error)}
     return shown | {
         "kind": manifest.task.kind,
-        "labels": len(manifest.task.labels),
+        "labels": _count(manifest.task),
         "recipe": manifest.recipe,
         "bytes": manifest.total_bytes,
         "accuracy": read_report(path).get("accuracy"),
     }
+
+
+def _count(task: Task) -> int:
+    """How many labels there are, or fields and labels of entities."""
+    form = task.record
+    return len(task.labels) if form is None else len(form.fields) + len(form.entities)
 
 
 def read_report(bundle: Path) -> dict[str, Any]:

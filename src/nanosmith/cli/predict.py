@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from nanosmith.core.example import Input
     from nanosmith.core.explanation import Explanation
     from nanosmith.core.prediction import Prediction, Predictor
+    from nanosmith.core.task import Task
 
 TOP = 5  # labels shown with their probabilities
 SHOWN_CHARS = 100
@@ -28,6 +30,7 @@ def predict(
         str | None, typer.Option(help='JSONL of {"text"} or chat lines, or one text per line; - reads stdin.')
     ] = None,
     explain: Annotated[bool, typer.Option(help="Also tell which words carried the answer.")] = False,
+    spans: Annotated[bool, typer.Option("--spans", help="Also show the text with what was copied marked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per input.")] = False,
 ) -> None:
     """Answer texts with a tuned model.
@@ -40,7 +43,12 @@ def predict(
 
     inputs = _inputs(texts or [], file)
     predictor = open_predictor(bundle_path(bundle))
-    show = _show_json if as_json else _show_text
+    if explain and predictor.task.kind not in ("choice", "labels"):
+        raise InputError(
+            "words are weighed for labels alone", got=f"a model of kind {predictor.task.kind}", param="explain",
+            remedy="For a record, --spans marks the words that were copied.",
+        )  # fmt: skip
+    show = partial(_show_json, predictor.task) if as_json else partial(_show_text, predictor.task, spans)
     wrong = 0
     for line, given in inputs:
         answer = given if isinstance(given, InputError) else _answer(predictor, given)
@@ -83,25 +91,38 @@ def _explained(predictor: Predictor, given: Input | InputError, answer: Predicti
 
 
 def _show_json(
-    line: int | None, given: Input | InputError, answer: Prediction | InputError, why: Explanation | None
+    task: Task, line: int | None, given: Input | InputError, answer: Prediction | InputError, why: Explanation | None
 ) -> None:
     from msgspec import to_builtins
 
     from nanosmith.cli.errors import error_object
 
     place: dict[str, Any] = {} if line is None else {"line": line}
-    content = error_object(answer) if isinstance(answer, Exception) else as_object(answer)
+    if isinstance(answer, Exception) or isinstance(given, Exception):
+        content = error_object(answer)  # type: ignore[arg-type]  # what could not be read is not answered
+    else:
+        content = as_object(answer, task, given)
     more: dict[str, Any] = {} if why is None else {"explanation": to_builtins(why)}
     typer.echo(json.dumps(place | content | more, ensure_ascii=False))
 
 
 def _show_text(
-    line: int | None, given: Input | InputError, answer: Prediction | InputError, why: Explanation | None
+    task: Task,
+    spans: bool,
+    line: int | None,
+    given: Input | InputError,
+    answer: Prediction | InputError,
+    why: Explanation | None,
 ) -> None:
     from nanosmith.cli.errors import say
 
     if isinstance(answer, Exception) or isinstance(given, Exception):
         say(str(answer) if line is None else f"line {line}: {answer}")
+        return
+    if task.kind in ("record", "text"):
+        from nanosmith.cli import written
+
+        written.show(task, given, answer, spans)
         return
     shown = answer.answer
     value = shown if isinstance(shown, str) else ", ".join(shown) or "(no label)"
@@ -115,10 +136,14 @@ def _show_text(
         explained.show(why)
 
 
-def as_object(answer: Prediction) -> dict[str, Any]:
+def as_object(answer: Prediction, task: Task, given: Input) -> dict[str, Any]:
     """An answer as JSON: `value` is what is answered, `probabilities` those of the most probable labels,
     `out_of_scope` in [0, 1] (null where nothing tells it) refused from 0.5 on; `truncated` when the end was not
-    read."""
+    read. A record and a text have no labels; a record has its fields."""
+    if task.kind in ("record", "text"):
+        from nanosmith.cli import written
+
+        return written.as_object(task, given, answer)
     return {
         "value": answer.answer,
         "confidence": answer.confidence,

@@ -10,10 +10,11 @@ import typer
 
 if TYPE_CHECKING:
     from nanosmith.core.manifest import Manifest
+    from nanosmith.core.task import Task
 
 SHOWN_LABELS = 20
 SHARES = ("accuracy", "macro_f1", "micro_f1")
-FIGURES = ("n", *SHARES, "latency_ms", "created_at")
+FIGURES = ("n", *SHARES, "latency_ms", "created_at", "record", "text")
 
 
 def show(
@@ -30,7 +31,7 @@ def show(
     from nanosmith.store.home import open_home
 
     bundle = open_bundle(bundle_path(name, None if home is None else open_home(home)))
-    report = {key: value for key, value in read_report(bundle.path).items() if key in FIGURES}
+    report = {key: value for key, value in read_report(bundle.path).items() if key in FIGURES and value is not None}
     if as_json:
         shown = {
             "bundle": str(bundle.path.resolve()),
@@ -53,8 +54,8 @@ def _about(manifest: Manifest) -> list[tuple[str, str]]:
     return [
         ("name", manifest.name),
         ("created", time_text(manifest.created_at)),
-        ("task", f"{task.kind}, answers as {task.form}"),
-        ("labels", _labels(task.labels)),
+        ("task", task.kind if task.kind in ("record", "text") else f"{task.kind}, answers as {task.form}"),
+        *_knows(task),
         ("recipe", manifest.recipe),
         ("base", manifest.base.name),
         ("data", f"{data.train_examples:,} examples"),
@@ -63,6 +64,18 @@ def _about(manifest: Manifest) -> list[tuple[str, str]]:
         ("calibrated", calibrated),
         ("size", f"{size_text(manifest.total_bytes)}, {len(manifest.files)} files"),
     ]
+
+
+def _knows(task: Task) -> list[tuple[str, str]]:
+    """What may be answered: labels, or the fields and entities of a record."""
+    if task.kind == "text":
+        return []
+    if task.record is None:
+        return [("labels", _labels(task.labels))]
+    fields = tuple(f"{field.name} ({field.type})" for field in task.record.fields)
+    function = [("function", task.record.function)] if task.record.function else []
+    entities = [("entities", _labels(task.record.entities))] if task.record.entities else []
+    return [*([("fields", _labels(fields))] if fields else []), *entities, *function]
 
 
 def _labels(labels: tuple[str, ...]) -> str:
@@ -75,7 +88,23 @@ def _figures(report: dict[str, Any]) -> list[tuple[str, str]]:
 
     if not report:
         return [("report", "none; make one: nanosmith eval BUNDLE FILE")]
-    shares = ", ".join(f"{key} {share_text(report[key])}" for key in SHARES if key in report)
+    shares = ", ".join(f"{key} {share_text(value)}" for key, value in _shares(report))
     latency = report.get("latency_ms") or {}
     times = ", ".join(f"{key} {latency[key]:.2f} ms" for key in ("p50", "p95") if key in latency)
     return [("report", f"{shares} on {report.get('n', 0):,} examples"), ("latency", times or "not measured")]
+
+
+def _shares(report: dict[str, Any]) -> list[tuple[str, object]]:
+    """The shares that tell how good a model of its kind is."""
+    record, text = report.get("record"), report.get("text")
+    if isinstance(record, dict):
+        spans = record.get("spans") or {}
+        found = [
+            ("record match", report.get("accuracy")),
+            ("span F1", spans.get("f1")),
+            ("macro-F1", report["macro_f1"]),
+        ]
+        return [(key, value) for key, value in found if value is not None]
+    if isinstance(text, dict):
+        return [("exact match", text.get("exact_match")), ("ROUGE-L", text.get("rouge_l"))]
+    return [(key, report[key]) for key in SHARES if key in report]

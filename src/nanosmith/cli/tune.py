@@ -24,6 +24,7 @@ def tune(
     seed: o.Seed = 0,
     recipe: o.Recipe = None,
     kind: o.Kind = None,
+    schema: o.Schema = None,
     combined: o.Combined = False,
     oos_label: o.OosLabel = None,
     refuse: o.Refuse = 0.05,
@@ -32,6 +33,9 @@ def tune(
     keep_examples: o.KeepExamples = True,
     label_errors: o.LabelErrors = "keep",
     noise: o.Noise = None,
+    method: o.Method = None,
+    beta: o.Beta = None,
+    general: o.General = None,
     epochs: o.Epochs = None,
     name: o.Name = None,
     out: o.Out = None,
@@ -42,7 +46,6 @@ def tune(
     from msgspec.structs import replace
 
     from nanosmith.core.settings import TuneSettings, parse_duration
-    from nanosmith.score.render import as_text
 
     settings = TuneSettings(
         size=size,
@@ -50,6 +53,7 @@ def tune(
         seed=seed,
         recipe=recipe,
         kind=kind,
+        schema=None if schema is None else str(schema),
         name=name,
         epochs=epochs,
         combined=combined,
@@ -59,17 +63,15 @@ def tune(
         keep_examples=keep_examples,
         label_errors=label_errors,
         noise=noise,
+        method=method,
+        beta=beta,
+        general=None if general is None else str(general),
     )
     if base is not None:
         settings = replace(settings, base=base)
     began = time.monotonic()
     tuned = _run(train, test, settings, out, home)
-    seconds = time.monotonic() - began
-    typer.echo(as_text(tuned.report), err=as_json)
-    if as_json:
-        typer.echo(json.dumps(as_object(tuned, seconds), ensure_ascii=False))
-    else:
-        _show_next_steps(tuned, home, seconds)
+    _show(tuned, home, time.monotonic() - began, as_json=as_json)
 
 
 def _run(train: Path, test: Path | None, settings: TuneSettings, out: Path | None, home: Path | None) -> Tuned:
@@ -93,6 +95,16 @@ def as_object(tuned: Tuned, seconds: float) -> dict[str, Any]:
         "report": object_of(tuned.report),
         "seconds": round(seconds, 1),
     }
+
+
+def _show(tuned: Tuned, home: Path | None, seconds: float, *, as_json: bool) -> None:
+    from nanosmith.score.render import as_text
+
+    typer.echo(as_text(tuned.report), err=as_json)
+    if as_json:
+        typer.echo(json.dumps(as_object(tuned, seconds), ensure_ascii=False))
+    else:
+        _show_next_steps(tuned, home, seconds)
 
 
 def _show_next_steps(tuned: Tuned, home: Path | None, seconds: float) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-Train = Annotated[Path, typer.Argument(help="Training examples: chat-format JSONL, text/label JSONL or CSV.")]
+Train = Annotated[Path, typer.Argument(help="Training examples: JSONL of chats, rows or preferences, CSV, text.")]
 Test = Annotated[Path | None, typer.Option(help="Held-out examples for the report; none: some of TRAIN are held out.")]
 Size = Annotated[
     Literal["auto", "pico", "nano", "mini"], typer.Option(help="How large a model; auto tries and chooses.")
@@ -14,7 +14,11 @@ Budget = Annotated[str | None, typer.Option(help="Time for the whole run, such a
 Seed = Annotated[int, typer.Option(min=0, help="The same seed and data give the same model.")]
 Recipe = Annotated[str | None, typer.Option(help="Use this recipe instead of choosing.")]
 Kind = Annotated[
-    Literal["choice", "labels"] | None, typer.Option(help="Kind of answer; none: recognised from the examples.")
+    Literal["choice", "labels", "record", "text"] | None,
+    typer.Option(help="Kind of answer; none: recognised from the examples."),
+]
+Schema = Annotated[
+    Path | None, typer.Option(help="JSON schema of the answers, which are records; none: from the examples.")
 ]
 Combined = Annotated[
     bool, typer.Option("--combined", help="Also recognise queries that join two or three of the labels.")
@@ -40,6 +44,14 @@ LabelErrors = Annotated[
 Noise = Annotated[
     bool | None,
     typer.Option(help="Learn and correct misspellings; none: where that costs no accuracy on clean text."),
+]
+Method = Annotated[
+    Literal["supervised", "dpo", "domain"] | None,
+    typer.Option(help="Texts: learn answers, preferences, or plain text of a domain; none: as the file's form says."),
+]
+Beta = Annotated[float | None, typer.Option(min=0, help="With dpo: how closely the base is kept to; none: 0.1.")]
+General = Annotated[
+    Path | None, typer.Option(help="Texts: examples of general instructions, mixed in so that less is forgotten.")
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the data; none: chosen.")]
 Name = Annotated[str | None, typer.Option(help="Name of the model; none: made from the file's name.")]

@@ -25,7 +25,7 @@ class Example(msgspec.Struct, frozen=True):
 
     `messages` are the turns before the answer, oldest first; `answer` is the wanted assistant content, verbatim;
     `line` is the 1-based line (or CSV row) in the source file; `weight` in [0, 1] scales its loss. `others` are further
-    answers that are as good (references of a generated text).
+    answers that are as good (references of a generated text), `rejected` is one that is worse (a preference).
     """
 
     messages: tuple[Message, ...]
@@ -33,11 +33,13 @@ class Example(msgspec.Struct, frozen=True):
     line: int
     weight: float = 1.0
     others: tuple[str, ...] = ()
+    rejected: str | None = None
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of input and answer; equal content has an equal digest, wherever it stands."""
-        content = [[m.role, m.content] for m in self.messages], self.answer
+        content: tuple[object, ...] = ([[m.role, m.content] for m in self.messages], self.answer)
+        content += () if self.rejected is None else (self.rejected,)
         return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 

@@ -13,6 +13,7 @@ from nanosmith.core.task import Kind
 
 Size: TypeAlias = Literal["auto", "pico", "nano", "mini"]
 LabelErrors: TypeAlias = Literal["keep", "drop", "downweight"]
+Method: TypeAlias = Literal["supervised", "dpo", "domain"]
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -26,6 +27,12 @@ class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     them; its task is `labels`. `noise`: train on misspelled copies too (None: where that costs no clean accuracy).
     `oos_label`: examples with this label are examples of "none of the others". `refuse`: the share of in-scope queries,
     in (0, 1), that may be taken for out of scope. `label_errors`: what to do with examples whose label is likely wrong.
+
+    `method` is how texts are learnt (None: as the file's form says): from answers, from preferences (dpo, whose `beta`
+    holds it to the base), or from plain text of a domain. `general`: a file of other texts' examples that are mixed in,
+    so that the decoder forgets less.
+
+    `schema` is a file with the JSON schema of the answers, which then are records.
 
     `base` may also be an earlier model's name or folder, to go on from it; `replay` is then a file of the examples that
     it was made from (None: those that were kept in the data folder). `keep_examples`: keep this run's there.
@@ -48,6 +55,10 @@ class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_errors: LabelErrors = "keep"
     replay: str | None = None
     keep_examples: bool = True
+    schema: str | None = None
+    method: Method | None = None
+    beta: float | None = None
+    general: str | None = None
 
 
 def parse_duration(text: str) -> float:

@@ -92,3 +92,11 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len(turns) == 1 and not prompts and turns[0].role == "user":
             return turns[0].content
         return "\n".join(f"{m.role}: {m.content}" for m in (*reversed(turns), *prompts))
+
+    def turn_start(self, given: Input) -> int:
+        """Where the content of the last user turn begins in `text_of`: entities' offsets count from there."""
+        turns = [m for m in as_messages(given) if m.role not in SYSTEM_ROLES]
+        last = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=len(turns) - 1)
+        if turns and self.text_of(given) == turns[last].content:
+            return 0
+        return sum(len(f"{m.role}: {m.content}\n") for m in turns[last + 1 :]) + len("user: ")

@@ -15,6 +15,7 @@ from nanosmith.data.summary import label_counts, labels_of
 
 ASIDE = ", case and punctuation aside"
 EXAMPLES = 3  # shown of each warning
+ANSWER_CHARS = 100  # of an answer that is shown; a longer one is cut
 LONG_CHARS = 8 * MAX_ENCODER_TOKENS  # characters that certainly are more tokens than an encoder reads
 IMBALANCE = 20  # times as many examples of the most frequent label as of the least frequent
 
@@ -34,6 +35,8 @@ def evaluation_problems(dataset: Dataset) -> list[Problem]:
 
 def unseen_labels(dataset: Dataset, known: Sequence[str]) -> list[Problem]:
     """A warning when examples have labels that are not among the known ones."""
+    if dataset.task.kind in ("record", "text"):
+        return []
     names = set(known)
     members = [i for i, value in enumerate(dataset.values) if not names.issuperset(labels_of(value))]
     new = [label for label in label_counts(dataset) if label not in names]
@@ -64,7 +67,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def value_text(value: Value) -> str:
-    return ", ".join(labels_of(value)) or "(no label)"
+    text = ", ".join(labels_of(value)) or "(no label)"
+    return text if len(text) <= ANSWER_CHARS else shown(text)
 
 
 def _described(dataset: Dataset) -> Callable[[int], str]:
@@ -75,6 +79,8 @@ def _described(dataset: Dataset) -> Callable[[int], str]:
 
 
 def _label_problems(dataset: Dataset) -> list[Problem]:
+    if dataset.task.kind in ("record", "text"):
+        return []
     counts = label_counts(dataset)
     problems: list[Problem] = []
     always = len(counts) == 1 and all(labels_of(value) for value in dataset.values)
@@ -123,6 +129,9 @@ def _imbalance(counts: dict[str, int]) -> list[Problem]:
 
 
 def _long_texts(dataset: Dataset) -> list[Problem]:
+    """Of the kinds whose encoders read the beginning of a text alone."""
+    if dataset.task.kind in ("record", "text"):
+        return []
     sizes = [len(text) for text in dataset.texts]
     members = [i for i, size in enumerate(sizes) if size > LONG_CHARS]
     message = (
@@ -157,9 +166,13 @@ def near_texts(keys: Sequence[str]) -> dict[int, int]:
 
 
 def _repeated(dataset: Dataset, keys: Sequence[str]) -> list[Problem]:
-    """Texts that are equal after normalisation: with the same answer (duplicates), with different ones (conflicts)."""
+    """Texts that are equal after normalisation: with the same answer (duplicates), with different ones (conflicts).
+
+    A text may be answered by several other texts.
+    """
     values = dataset.values
     repeated, conflicts = same_texts(values, keys)
+    conflicts = {} if dataset.task.kind == "text" else conflicts
 
     def describe(i: int) -> str:
         answers = " / ".join(f"{value_text(values[j])} (line {dataset.examples[j].line})" for j in conflicts[i])

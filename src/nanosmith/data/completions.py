@@ -64,12 +64,24 @@ def training_line(body: Mapping[str, Any]) -> bytes:
 
     Raises BadLine where that is no training example.
     """
-    answer = body["completion"]["choices"][0]["message"]["content"]
-    record = {"messages": [*map(_turn, body["messages"]), {"role": "assistant", "content": answer}]}
+    completion = body["completion"]
+    said = completion["choices"][0]["message"]
+    record = {"messages": [*map(_turn, body["messages"]), _answer(said)]}
+    if said.get("tool_calls") and completion.get("tools"):
+        record["tools"] = completion["tools"]
     check_record(record)
     return msgspec.json.encode(record) + b"\n"
 
 
+def _answer(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What the assistant said, or the functions that it called."""
+    return {"role": "assistant", "content": said["content"]} | _calls(said)
+
+
 def _turn(message: Mapping[str, Any]) -> dict[str, Any]:
     turn = {"role": message["role"], "content": message["content"] or ""}
-    return turn | {"weight": 0} if message["role"] == "assistant" else turn
+    return turn | _calls(message) | {"weight": 0} if message["role"] == "assistant" else turn
+
+
+def _calls(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {"tool_calls": message["tool_calls"]} if message.get("tool_calls") else {}

@@ -10,10 +10,14 @@ from typing import Any
 
 from nanosmith.data.lines import decode_object, text_lines
 from nanosmith.data.problem import Problem, shown
+from nanosmith.data.readers.conll import looks_like
 from nanosmith.data.reading import BadLine, Reading
 
 LOOKED_AT = 20  # lines that are not blank
-ALLOWED = 'Use {"messages": […]} (chat), {"text", "label"} or {"text", "labels"} as JSON lines, or CSV with a header.'
+ALLOWED = (
+    'Use {"messages": […]} (chat), {"text", "label"}, {"text", "entities"} or {"text", "output"} as JSON lines, CSV '
+    "with a header, or CoNLL lines."
+)
 
 
 def detect(path: Path) -> str | Problem:
@@ -42,14 +46,16 @@ def foreign(record: Mapping[str, Any]) -> BadLine | None:
         remedy = "Write the prompt as a user message and the completion as an assistant message of the chat format."
         return BadLine("completions_format", "this is the prompt/completion format, which is not supported", remedy)
     if "input" in record and ("preferred_output" in record or "preferred_completion" in record):
-        remedy = "Write the messages of `input` followed by the preferred output in the chat format."
-        return BadLine("preference_format", "this is the preference (DPO) format, which is not supported", remedy)
+        remedy = "Preferences are learnt from a file that holds nothing else (method dpo)."
+        return BadLine("preference_format", "this is a line of the preference (DPO) format", remedy)
     return None
 
 
 def _format_of(record: Mapping[str, Any], line: int) -> str | Problem:
     if "messages" in record:
         return "chat"
+    if "input" in record and "preferred_output" in record:
+        return "preference"
     if other := foreign(record):
         return Problem("error", other.code, other.message, line, other.remedy)
     if "text" in record:
@@ -67,6 +73,8 @@ def _without_objects(path: Path, first: list[tuple[int, str]]) -> str | Problem:
     if not first:
         return "csv" if path.suffix.lower() == ".csv" else "chat"  # the reader says what is wrong with each line
     line, text = first[0]
+    if path.suffix.lower() != ".csv" and looks_like([text for _, text in first]):
+        return "conll"
     if path.suffix.lower() == ".csv" or re.search(r"\btext\b", text, re.IGNORECASE):
         return "csv"
     return Problem("error", "unknown_format", f"the format is not known (got {shown(text)})", line, ALLOWED)

@@ -3,7 +3,8 @@
 FOLDER/DIGEST/train.jsonl   the training examples; DIGEST is that of the manifest's `data`
 FOLDER/DIGEST/test.jsonl    those that were held out for the report: the model has not seen them
 
-Lines are in the chat format, so that the files can be read as any data file; `line` and `weight` are our own keys.
+Lines are in the chat format, so that the files can be read as any data file; `line`, `weight` and `others` are our own
+keys.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ class _Turn(msgspec.Struct, omit_defaults=True):
     weight: int = 1
 
 
-class _Row(msgspec.Struct):
+class _Row(msgspec.Struct, omit_defaults=True):
     messages: list[_Turn]
     line: int
     weight: float = 1.0
+    others: tuple[str, ...] = ()
 
 
 def keep(folder: Path, digest: str, examples: Kept) -> None:
@@ -78,7 +80,7 @@ def _write(path: Path, data: Dataset) -> None:
     with atomic_file(path) as file:
         for example in data.examples:
             turns = [_Turn(m.role, m.content, 0 if m.role == "assistant" else 1) for m in example.messages]
-            row = _Row([*turns, _Turn("assistant", example.answer)], example.line, example.weight)
+            row = _Row([*turns, _Turn("assistant", example.answer)], example.line, example.weight, example.others)
             file.write(encoder.encode(row) + b"\n")
 
 
@@ -94,4 +96,5 @@ def _read(path: Path, task: Task) -> Dataset:
 
 def _example(row: _Row) -> Example:
     *before, answer = row.messages
-    return Example(tuple(Message(turn.role, turn.content) for turn in before), answer.content, row.line, row.weight)
+    messages = tuple(Message(turn.role, turn.content) for turn in before)
+    return Example(messages, answer.content, row.line, row.weight, row.others)

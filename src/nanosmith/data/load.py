@@ -18,21 +18,17 @@ from nanosmith.data.infer import Recognition, recognise
 from nanosmith.data.lines import file_problem
 from nanosmith.data.problem import Problem, grouped, shown
 from nanosmith.data.reading import Reading
+from nanosmith.data.record.report import record_problems, unseen_values
+from nanosmith.data.record.task import Wanted, record_dataset
 from nanosmith.data.summary import labels_of
 
 NAMED = 20  # problems named in one error message
 DECLARED: dict[Kind | None, Task] = {"choice": Task("choice"), "labels": Task("labels", form="json_list")}
-MISSING_KINDS = {
-    "record": "the answers are records (JSON with several fields), a kind that cannot be tuned yet",
-    "text": "the answers are free text, a kind that cannot be tuned yet",
+FROM_ENTITIES: dict[Kind, Task] = {
+    "choice": Task("choice", form="json_field", field="label"),
+    "labels": Task("labels", form="json_field", field="label"),
 }
-KIND_REMEDIES = {
-    "record": "Keep one field that has a closed set of values, as the answer's text.",
-    "text": (
-        "If the answers are meant to be labels, write each in the same way every time; or say so: --kind choice. "
-        'Turns of a conversation that are not labels need "weight": 0.'
-    ),
-}
+"""What the answers of rows with entities are to other kinds: their label alone."""
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -56,10 +52,12 @@ class Inspection(msgspec.Struct, frozen=True):
 
 def load(
     path: Path | str, *, kind: Kind | None = None, task: Task | None = None, min_examples: int = MIN_EXAMPLES,
-    format: str | None = None,
+    format: str | None = None, schema: Path | str | None = None, labels_alone: bool = False,
 ) -> Dataset:  # fmt: skip
     """The Dataset of a file; see `inspect` for the arguments. Raises InputError that names all errors (20 in full)."""
-    found = inspect(path, kind=kind, task=task, min_examples=min_examples, format=format)
+    found = inspect(
+        path, kind=kind, task=task, min_examples=min_examples, format=format, schema=schema, labels_alone=labels_alone
+    )
     if found.dataset is not None:
         return found.dataset
     groups, more = grouped(found.errors, NAMED)
@@ -72,12 +70,13 @@ def load(
 
 def inspect(
     path: Path | str, *, kind: Kind | None = None, task: Task | None = None, min_examples: int = MIN_EXAMPLES,
-    format: str | None = None,
+    format: str | None = None, schema: Path | str | None = None, labels_alone: bool = False,
 ) -> Inspection:  # fmt: skip
     """Read and check a file; whatever its content, nothing is raised (NotFound for a `format` without a reader).
 
     `kind` overrides task recognition. With `task` (a test file) the answers are read as that task's, and neither
     `min_examples` nor the checks of training data apply. `format` names the reader instead of looking at the content.
+    `schema` is a file with the JSON schema of the records. `labels_alone`: of labels with entities take the labels.
     """
     path = Path(path)
     reader = None if format is None else registry.load("readers", format)
@@ -88,39 +87,58 @@ def inspect(
     reading = (reader or registry.load("readers", found))(path)
     problems = [*reading.problems, *_too_few(reading, 1 if task else min_examples)]
     if not reading.examples:
-        return Inspection(None, tuple(problems), found, _kind_of_bad(reading))
+        return Inspection(None, tuple(problems), found)
     if task is None:
-        return _recognised(path, found, reading, kind, problems)
-    dataset, misfits = _as_dataset(path, found, reading.examples, DECLARED.get(reading.declared), task)
+        asked = kind or ("choice" if labels_alone and reading.answer_key == "entities" else None)
+        return _recognised(path, found, reading, Wanted(asked, schema), problems)
+    dataset, misfits = _as_dataset(path, found, reading.examples, _written(reading, task.kind), task)
     more = evaluation_problems(dataset) if len(dataset) else []
+    more += unseen_values(dataset) if task.kind == "record" else []
     return _finished(dataset, [*problems, *misfits, *more])
 
 
-def _recognised(path: Path, format: str, reading: Reading, kind: Kind | None, problems: list[Problem]) -> Inspection:
-    examples, declared = reading.examples, reading.declared
-    recognition = _recognise(examples, declared, kind)
-    if recognition.kind in MISSING_KINDS:
-        message = f"{MISSING_KINDS[recognition.kind]}. {recognition.why[0]}".removesuffix(".")
-        refusal = Problem("error", f"kind_{recognition.kind}", message, None, KIND_REMEDIES[recognition.kind])
-        return Inspection(None, (*problems, refusal), format, recognition.kind, recognition.why)
-    system = _constant_prompt(examples)
-    task = Task(recognition.kind, (), recognition.form, recognition.field, recognition.separator, system)
-    reread = DECLARED[declared] if declared == "labels" and task.kind == "choice" else None
-    dataset, misfits = _as_dataset(path, format, examples, reread, task)
-    if not len(dataset):
-        return Inspection(None, (*problems, *misfits), format, task.kind, recognition.why)
-    labels = sorted({label for value in dataset.values for label in labels_of(value)})
-    why = (*recognition.why, *_about_prompts(examples, system))
-    whole = Dataset(
-        dataset.examples, msgspec.structs.replace(task, labels=tuple(labels)), source=path, format=format, why=why
+def _recognised(path: Path, format: str, reading: Reading, wanted: Wanted, problems: list[Problem]) -> Inspection:
+    examples = reading.examples
+    recognition = _recognise(examples, reading.declared, wanted.kind if wanted.schema is None else "record")
+    task = Task(
+        recognition.kind, (), recognition.form, recognition.field, recognition.separator, _constant_prompt(examples)
     )
-    return _finished(whole, [*problems, *misfits, *training_problems(whole)])
+    why = recognition.why
+    if task.kind == "record":
+        dataset, found, why = record_dataset(
+            Dataset(tuple(examples), task, source=path, format=format, why=why), reading, wanted
+        )
+    else:
+        dataset, found = _as_dataset(path, format, examples, _reread(reading.declared, task.kind), task)
+    if not len(dataset):
+        return Inspection(None, (*problems, *found), format, task.kind, why)
+    task = _with_labels(dataset)
+    about = () if task.kind == "text" else _about_prompts(examples, task.system)
+    whole = Dataset(dataset.examples, task, source=path, format=format, why=(*why, *about))
+    more = record_problems(whole) if task.kind == "record" else []
+    return _finished(whole, [*problems, *found, *more, *training_problems(whole)])
+
+
+def _with_labels(dataset: Dataset) -> Task:
+    """The task with the labels that the examples have."""
+    if dataset.task.kind in ("record", "text"):
+        return dataset.task
+    labels = sorted({label for value in dataset.values for label in labels_of(value)})
+    return msgspec.structs.replace(dataset.task, labels=tuple(labels))
 
 
 def _recognise(examples: list[Example], declared: Kind | None, kind: Kind | None) -> Recognition:
     """What the file's keys declare stands, unless `kind` says otherwise."""
     answers = [example.answer for example in examples]
-    if declared is None or kind in MISSING_KINDS or (declared, kind) == ("choice", "labels"):
+    if any(example.rejected is not None for example in examples):
+        return Recognition("text", ("Each line prefers one answer to another one.",))
+    if declared == "record" and kind in (None, "record"):
+        return Recognition("record", ())
+    if declared == "record" and kind in FROM_ENTITIES:
+        return Recognition(
+            kind, ("The kind was given; of the entities' lines the label alone is used.",), DECLARED[kind].form
+        )
+    if declared is None or kind in ("record", "text") or (declared, kind) == ("choice", "labels"):
         return recognise(answers, kind)
     if declared == "labels" and kind == "choice":
         return Recognition("choice", ("The kind was given; the file names its answers `labels`.",))
@@ -130,6 +148,20 @@ def _recognise(examples: list[Example], declared: Kind | None, kind: Kind | None
         (f"The file names its answers `{'label' if declared == 'choice' else 'labels'}`.", sentence),
         DECLARED[declared].form,
     )
+
+
+def _reread(declared: Kind | None, kind: Kind) -> Task | None:
+    """The task in whose form a training file's answers stand, where that is another than the recognised one."""
+    if declared == "record":
+        return FROM_ENTITIES.get(kind)
+    return DECLARED[declared] if declared == "labels" and kind == "choice" else None
+
+
+def _written(reading: Reading, kind: Kind) -> Task | None:
+    """The same for a test file: the answers of plain rows are written in the task's form."""
+    if reading.answer_key == "entities":
+        return FROM_ENTITIES.get(kind)
+    return DECLARED.get(reading.declared) if kind in ("choice", "labels") else None
 
 
 def _as_dataset(
@@ -146,7 +178,7 @@ def _as_dataset(
         except InputError:
             problems.append(_misfit(example, task))
             continue
-        if "" in labels_of(value):
+        if "" in labels_of(value) or (task.kind == "text" and not str(value).strip()):
             message, remedy = "a label of the answer is empty", "Write a label, or remove the line."
             problems.append(Problem("error", "empty_answer", message, example.line, remedy))
             continue
@@ -156,6 +188,8 @@ def _as_dataset(
 
 def _fitting(value: Value, kind: Kind) -> Value:
     """A value as one of this kind. Raises InputError where it has not exactly one label and the kind is choice."""
+    if kind in ("record", "text"):
+        return value
     if kind == "labels":
         return labels_of(value)
     labels = labels_of(value)
@@ -171,7 +205,8 @@ def _misfit(example: Example, task: Task) -> Problem:
         "json_list": "a JSON list of strings",
         "separated": f"labels separated by {task.separator!r}",
     }
-    message = f"the answer has not the form of the others (got {shown(example.answer)}; allowed {forms[task.form]})"
+    allowed = "a JSON object" if task.kind == "record" else forms[task.form]
+    message = f"the answer has not the form of the others (got {shown(example.answer)}; allowed {allowed})"
     return Problem("error", "answer_form", message, example.line, "Write all answers in one form.")
 
 
@@ -192,10 +227,6 @@ def _too_few(reading: Reading, least: int) -> list[Problem]:
         return [Problem("error", "empty_file", "the file holds no example", None, "Write one example per line.")]
     message = f"too few examples (got {reading.rows}; needed {least})"
     return [Problem("error", "few_examples", message, None, "Add examples; 50 to 100 are a good start.")]
-
-
-def _kind_of_bad(reading: Reading) -> Kind | None:
-    return "record" if any(problem.code == "tool_calls" for problem in reading.problems) else None
 
 
 def _constant_prompt(examples: list[Example]) -> str | None:

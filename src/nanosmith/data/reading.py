@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from nanosmith.core.example import Example
 from nanosmith.core.limits import MAX_EXAMPLES, MAX_PROBLEMS
@@ -25,7 +26,9 @@ class Reading:
     """Examples and Problems in the order of the file.
 
     `rows` counts the lines that hold something, good or bad. `declared` is the kind that the keys of a plain file name
-    (`label`: choice, answers as they stand; `labels`: labels, answers as JSON lists); None for chat files.
+    (`label`: choice, answers as they stand; `labels`: labels, answers as JSON lists; `entities`: record, answers as
+    JSON objects); None where the answers decide. `answer_key` is the key of the answers of a plain file. `function`
+    names the function that all answers of a chat file call, `schema` is the JSON schema that the lines name.
     """
 
     def __init__(self) -> None:
@@ -33,6 +36,9 @@ class Reading:
         self.problems: list[Problem] = []
         self.rows = 0
         self.declared: Kind | None = None
+        self.answer_key: str | None = None
+        self.function: str | None = None
+        self.schema: dict[str, Any] | None = None
         self._line_of_id: dict[str, int] = {}
 
     @contextmanager

@@ -16,6 +16,7 @@ import msgspec
 from nanosmith.core.errors import InputError
 from nanosmith.data.dataset import Dataset
 from nanosmith.data.normal import groups, normalise
+from nanosmith.data.record.strata import strata
 from nanosmith.data.summary import labels_of
 
 NO_LABEL = ""
@@ -85,6 +86,10 @@ def _blocks(dataset: Dataset, seed: int) -> list[_Block]:
 
 
 def _labels(dataset: Dataset, members: Sequence[int]) -> frozenset[str]:
+    if dataset.task.kind == "text":
+        return frozenset((NO_LABEL,))  # one label that all have: neither side is empty
+    if dataset.task.kind == "record":
+        return frozenset(name for i in members for name in strata(dataset, i)) | {NO_LABEL}
     return frozenset(label for i in members for label in labels_of(dataset.values[i]) or [NO_LABEL])
 
 

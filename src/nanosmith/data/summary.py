@@ -37,5 +37,11 @@ def lengths(dataset: Dataset) -> Lengths:
     return Lengths(_percentile(ordered, 50), _percentile(ordered, 95), ordered[-1])
 
 
+def answer_lengths(dataset: Dataset) -> Lengths:
+    """Lengths of the answers of a Dataset of kind text."""
+    ordered = sorted(len(str(value)) for value in dataset.values)
+    return Lengths(_percentile(ordered, 50), _percentile(ordered, 95), ordered[-1])
+
+
 def _percentile(ordered: list[int], percent: int) -> int:
     return ordered[-(-percent * len(ordered) // 100) - 1]

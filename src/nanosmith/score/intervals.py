@@ -1,17 +1,18 @@
 """95 % intervals: how far a figure may be off because the test set is a sample.
 
-Letters: N examples, C classes, K different cells (a wanted and a given answer), B resamples.
+Letters: N examples, C classes or columns, K different cells (a wanted and a given answer), B resamples.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nanosmith.score.metrics import Answers, Counts, macro_f1
+from nanosmith.score.metrics import Answers, Counts, Floats, macro_f1
 
 Interval: TypeAlias = tuple[float, float]
 Z95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
@@ -62,6 +63,23 @@ def bootstrap_macro_f1(
         values.append(macro_f1(Counts(*(number @ table for table in tables))))  # (B, K) @ (K, C) -> (B, C)
     low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
     return float(low), float(high)
+
+
+def bootstrap(
+    found: Counts, figure: Callable[[Counts], Floats], *, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """The 2.5 % and 97.5 % points of a figure over resampled examples; `found` has the counts of each example (N, C),
+    and `figure` makes (...) of counts (..., C)."""
+    n, tables = len(found.right), [table.astype(np.float32) for table in found]
+    random = np.random.default_rng(seed)
+    values = []
+    for start in range(0, resamples, CHUNK):
+        size = min(CHUNK, resamples - start)
+        drawn = random.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float32)  # (B, N)
+        values.append(figure(Counts(*(times @ table for table in tables))))
+    low, high = np.percentile(np.concatenate(values), [2.5, 97.5], axis=0)
+    return low, high
 
 
 def _cells(wanted: Answers, given: Answers, classes: int) -> tuple[NDArray[np.integer], Counts]:

@@ -16,8 +16,10 @@ from nanosmith.score.intervals import Interval
 from nanosmith.score.latency import Latency
 from nanosmith.score.machine import Cpu
 from nanosmith.score.metrics import ClassRow, Confusion
+from nanosmith.score.record_figures import RecordFigures
 from nanosmith.score.robustness import Robustness
 from nanosmith.score.scope import ScopeFigures
+from nanosmith.score.text_figures import TextFigures
 
 FORMAT = 1
 
@@ -76,6 +78,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `robustness` and `fairness` are None where they were not asked for, `scope` where nothing tells that a query is out
     of scope; `n`, `accuracy` and all other figures are of in-scope examples, refused or not. `explained` holds some of
     `wrong`, the most confident first.
+
+    `record` and `text` are there for their kinds of task. `accuracy` is then the share of records, or texts, that are
+    exactly as wanted; for records the F1s are over fields and labels of entities, for texts they are the accuracy.
     """
 
     model: str
@@ -98,7 +103,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cut_inputs: int
     wrong_count: int
     wrong: tuple[Wrong, ...]
-    unseen: tuple[Unseen, ...]
+    unseen: tuple[Unseen, ...] = ()
     made: dict[str, Any]
     notes: tuple[str, ...]
     created_at: int
@@ -108,3 +113,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     fairness: Fairness | None = None
     scope: ScopeFigures | None = None
     explained: tuple[Explained, ...] = ()
+    record: RecordFigures | None = None
+    text: TextFigures | None = None

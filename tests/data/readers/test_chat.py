@@ -83,7 +83,7 @@ BAD: dict[str, list[Any]] = {
     "no_user": [{"role": "system", "content": "s"}, ANSWER],
     "empty_text": [{"role": "user", "content": " \n"}, ANSWER],
     "empty_answer": [USER, {"role": "assistant", "content": ""}],
-    "tool_calls": [USER, {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {}}]}],
+    "bad_call": [USER, {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {}}]}],
     "many_messages": [USER, ANSWER] * MAX_MESSAGES,
     "no_messages": [],
 }
@@ -112,11 +112,56 @@ def test_weights_other_than_0_and_1(tmp_path: Path, weight: object) -> None:
     assert codes(read_messages(tmp_path, USER, {**ANSWER, "weight": weight})) == [("bad_weight", 1)]
 
 
-@pytest.mark.parametrize("key", ["tools", "functions"])
-def test_offered_tools(tmp_path: Path, key: str) -> None:
-    """Lines that offer tools are recognised and refused, empty lists of tools are not."""
-    assert codes(read_messages(tmp_path, USER, ANSWER, **{key: [{"name": "f"}]})) == [("tool_calls", 1)]
-    assert codes(read_messages(tmp_path, USER, ANSWER, **{key: []})) == []
+def call(name: str = "book", arguments: Any = '{"seats": 2}') -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+
+
+def test_a_call_is_an_answer(tmp_path: Path) -> None:
+    """The arguments of a tool call, or of the older function call, are the answer; its function is kept."""
+    older = {"role": "assistant", "function_call": {"name": "book", "arguments": '{"seats": 3}'}}
+    reading = read_lines(tmp_path, {"messages": [USER, call()]}, {"messages": [USER, older]})
+    assert [example.answer for example in reading.examples] == ['{"seats":2}', '{"seats":3}']
+    assert (reading.function, reading.declared, codes(reading)) == ("book", "record", [])
+
+
+def test_a_call_before_the_answer_is_context(tmp_path: Path) -> None:
+    """A call with weight 0 is a turn of the input."""
+    reading = read_messages(tmp_path, USER, {**call(), "weight": 0}, {"role": "tool", "content": "done"}, ANSWER)
+    assert [message.content for message in reading.examples[0].messages[1:]] == ['{"seats":2}', "done"]
+    assert reading.function is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({**call(), "tool_calls": call()["tool_calls"] * 2}, "several_calls"),
+        (call("cancel"), "several_functions"),
+        (ANSWER, "mixed_answers"),
+        (call(arguments="{"), "bad_call"),
+        (call(arguments="[]"), "bad_call"),
+    ],
+)
+def test_calls_that_are_no_answer(tmp_path: Path, answer: dict[str, Any], code: str) -> None:
+    """Several calls, another function, a text among calls and arguments that are no object are errors of their line."""
+    assert codes(read_lines(tmp_path, {"messages": [USER, call()]}, {"messages": [USER, answer]})) == [(code, 2)]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}},
+        {"tools": [{"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}]},
+        {"functions": [{"name": "other"}, {"name": "book", "parameters": {"type": "object"}}]},
+    ],
+)
+def test_the_schema_of_a_line(tmp_path: Path, named: dict[str, Any]) -> None:
+    """A line names its answer's schema as a request does; two schemas in one file are an error."""
+    line = {"messages": [USER, call()], **named}
+    other = json.loads(json.dumps(line).replace('"type": "object"', '"type": "string"'))
+    reading = read_lines(tmp_path, line, line, other)
+    assert reading.schema == {"type": "object"}
+    assert codes(reading) == [("other_schema", 3)]
 
 
 def test_other_training_formats(tmp_path: Path) -> None:

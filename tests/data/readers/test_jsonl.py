@@ -64,6 +64,11 @@ BAD: list[tuple[str, Any]] = [
     ("empty_answer", {"text": "hi", "label": ""}),
     ("bad_context", {**GOOD, "context": ["x"]}),
     ("bad_id", {**GOOD, "id": [1]}),
+    ("two_label_keys", {"text": "hi", "label": "a", "output": "b"}),
+    ("mixed_label_keys", {"text": "hi", "entities": []}),
+    ("mixed_label_keys", {"text": "hi", "output": "b"}),
+    ("bad_output", {"text": "hi", "output": None}),
+    ("bad_requested", {**GOOD, "requested": "time"}),
     ("duplicate_id", {**GOOD, "id": "one"}),
     ("not_an_object", ["hi", "a"]),
 ]
@@ -76,6 +81,61 @@ def test_bad_row(tmp_path: Path, code: str, row: Any) -> None:
     assert codes(reading) == [(code, 2)]
     assert reading.problems[0].remedy
     assert [example.line for example in reading.examples] == [1, 3]
+
+
+BAD_ANSWERS: list[tuple[str, Any]] = [
+    ("bad_entities", {"text": "hi", "entities": {}}),
+    ("span_text", {"text": "hi", "entities": [{"label": "a", "start": 0, "end": 1, "text": "i"}]}),
+    ("bad_output", {"text": "hi", "output": 5}),
+    ("bad_references", {"text": "hi", "output": {}, "references": ["x"]}),
+    ("bad_references", {"text": "hi", "references": "x"}),
+    ("empty_answer", {"text": "hi", "references": []}),
+    ("empty_answer", {"text": "hi", "output": " "}),
+]
+
+
+@pytest.mark.parametrize(("code", "row"), BAD_ANSWERS)
+def test_bad_answer(tmp_path: Path, code: str, row: Any) -> None:
+    """Entities, outputs and references that are none are errors."""
+    assert codes(read_rows(tmp_path, row)) == [(code, 1)]
+
+
+def test_what_was_asked_for(tmp_path: Path) -> None:
+    """Requested slots are the assistant's question after the context; an empty list is none."""
+    rows = [{**GOOD, "requested": ["date", "time"], "context": "Hello?"}, {**GOOD, "requested": [], "context": None}]
+    first, second = read_rows(tmp_path, *rows).examples
+    assert first.messages == (
+        Message("assistant", "Hello?"), Message("assistant", "date, time?"), Message("user", "hi"),
+    )  # fmt: skip
+    assert second.messages == (Message("user", "hi"),)
+
+
+def test_entities(tmp_path: Path) -> None:
+    """The answer is the JSON object of the label, where there is one, and the entities in their order."""
+    entities = [{"label": "b", "start": 3, "end": 4}, {"label": "a", "start": 0, "end": 2, "text": "hi"}]
+    rows = [{"text": "hi x", "label": "go", "entities": entities}, {"text": "hi", "entities": []}]
+    reading = read_rows(tmp_path, *rows)
+    assert json.loads(reading.examples[0].answer) == {
+        "label": "go",
+        "entities": [
+            {"label": "a", "start": 0, "end": 2, "text": "hi"},
+            {"label": "b", "start": 3, "end": 4, "text": "x"},
+        ],
+    }
+    assert (reading.examples[1].answer, reading.declared) == ('{"entities":[]}', "record")
+
+
+def test_labels_with_entities_are_labels(tmp_path: Path) -> None:
+    """Where there are several labels, entities beside them are left aside."""
+    reading = read_rows(tmp_path, {"text": "hi", "labels": ["a", "b"], "entities": []})
+    assert (reading.examples[0].answer, reading.declared) == ('["a", "b"]', "labels")
+
+
+def test_outputs_of_two_sorts(tmp_path: Path) -> None:
+    """An object in one line and a text in another are an error."""
+    reading = read_rows(tmp_path, {"text": "a", "output": {"x": 1}}, {"text": "b", "output": "y"})
+    assert codes(reading) == [("mixed_label_keys", 2)]
+    assert reading.problems[0].message == "some lines have `output` with an object, others `output` with a text"
 
 
 @pytest.mark.parametrize("labels", ["a|b", [["a"]], [None]])

@@ -1,7 +1,7 @@
 """The OpenAI chat format for supervised fine-tuning: one conversation per line, `{"messages": […]}`.
 
 Every assistant message whose `weight` is not 0 is a wanted answer, with the messages before it as its input; one line
-may therefore hold several Examples.
+may therefore hold several Examples. An assistant message may call a function: its arguments are then the answer.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from nanosmith.core.limits import MAX_MESSAGES
 from nanosmith.core.task import SYSTEM_ROLES
 from nanosmith.data.detect import foreign
 from nanosmith.data.lines import json_objects
+from nanosmith.data.readers.calls import Call, calls_of, claim_answer, claim_schema
 from nanosmith.data.reading import BadLine, Reading, json_type
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 ROLE_NAMES = ", ".join(ROLES)
-TOOL_KEYS = ("tools", "functions")
-CALL_KEYS = ("tool_calls", "function_call")
 SHAPE = 'Write {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}.'
 
 
 class _Turn(NamedTuple):
     message: Message
     is_target: bool
+    calls: list[Call]
 
 
 def read(path: Path) -> Reading:
@@ -38,6 +38,7 @@ def read(path: Path) -> Reading:
             turns = [_shared(turn, prompts) for turn in _turns(record)]
             reading.claim_id(record.get("id"), line)
             _add_examples(reading, line, turns)
+            claim_schema(reading, record)
     return reading
 
 
@@ -50,13 +51,16 @@ def _shared(turn: _Turn, prompts: dict[Message, Message]) -> _Turn:
     """Keep one copy of a system prompt that many lines repeat."""
     if turn.message.role not in SYSTEM_ROLES:
         return turn
-    return _Turn(prompts.setdefault(turn.message, turn.message), False)
+    return _Turn(prompts.setdefault(turn.message, turn.message), False, [])
 
 
 def _add_examples(reading: Reading, line: int, turns: list[_Turn]) -> None:
     _check_conversation(turns)
     messages = tuple(turn.message for turn in turns)
     users = [i for i, message in enumerate(messages) if message.role == "user"]
+    for i, turn in enumerate(turns, start=1):
+        if turn.is_target:
+            claim_answer(reading, turn.calls, f"message {i}")
     early = any(turn.is_target for turn in turns[: users[0]])
     for i in range(users[0], len(turns)):
         if turns[i].is_target:
@@ -79,7 +83,7 @@ def _check_conversation(turns: list[_Turn]) -> None:
         raise BadLine("no_target", "every assistant message has weight 0", "Give the wanted answer weight 1.")
     if "user" not in roles[: targets[-1]]:
         raise BadLine("no_user", "there is no user message before the answer", "Add the user's text before it.")
-    for i, (message, is_target) in enumerate(turns, start=1):
+    for i, (message, is_target, _) in enumerate(turns, start=1):
         if is_target and not message.content.strip():
             raise BadLine("empty_answer", f"message {i}: the answer is empty", "Write the answer, or remove the line.")
         if message.role == "user" and not message.content.strip():
@@ -97,17 +101,7 @@ def _turns(record: Mapping[str, Any]) -> list[_Turn]:
     if len(messages) > MAX_MESSAGES:
         message = f"too many messages (got {len(messages):,}; allowed {MAX_MESSAGES:,})"
         raise BadLine("many_messages", message, "Split the conversation, or keep its newest messages.")
-    _refuse_tools(record, messages)
     return [_turn(message, f"message {i}") for i, message in enumerate(messages, start=1)]
-
-
-def _refuse_tools(record: Mapping[str, Any], messages: list[Any]) -> None:
-    calls = any(isinstance(message, dict) and any(message.get(key) for key in CALL_KEYS) for message in messages)
-    if calls or any(record.get(key) for key in TOOL_KEYS):
-        what = "an answer is a tool call" if calls else "the line offers tools"
-        message = f"{what}: a record with fields, a kind of answer that cannot be tuned yet"
-        remedy = "For one field from a closed set, leave the tools out and write the value as the answer's text."
-        raise BadLine("tool_calls", message, remedy)
 
 
 def _turn(message: object, where: str) -> _Turn:
@@ -119,7 +113,10 @@ def _turn(message: object, where: str) -> _Turn:
     if role not in ROLES:
         raise BadLine("unknown_role", f"{where} has an unknown role, {str(role)[:80]!r}", f"Use one of: {ROLE_NAMES}.")
     is_target = role == "assistant" and _weight(message.get("weight"), where) == 1
-    return _Turn(Message(role, content_text(message.get("content"), where)), is_target)
+    calls = calls_of(message, where) if role == "assistant" else []
+    if calls:
+        return _Turn(Message(role, "\n".join(call.arguments for call in calls)), is_target, calls)
+    return _Turn(Message(role, content_text(message.get("content"), where)), is_target, [])
 
 
 def _weight(weight: object, where: str) -> int:

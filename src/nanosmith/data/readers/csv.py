@@ -70,7 +70,7 @@ def _record(columns: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(columns):
         message = f"wrong number of columns (got {len(cells)}; allowed {len(columns)})"
         raise BadLine("csv_columns", message, 'Put text with commas in "…".')
-    row: dict[str, Any] = dict(zip(columns, cells))
+    row: dict[str, Any] = {name: cell for name, cell in zip(columns, cells) if name in USED}
     if row.get("id") == "":
         row["id"] = None
     if row.get("label") == "" and "labels" in row:

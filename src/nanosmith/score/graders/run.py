@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -26,12 +26,21 @@ def validate(grader: Grader, tools: Tools) -> None:
     grader.check("grader")
 
 
-def sample_of(text: str) -> dict[str, Any]:
-    """The namespace `sample` of an answer; `output_json` is there where the text is JSON."""
+def sample_of(text: str, calls: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """The namespace `sample` of an answer; `output_json` is there where the text is JSON, `output_tools` where there
+    are calls of functions."""
+    sample: dict[str, Any] = {"output_text": text} | ({"output_tools": list(calls)} if calls else {})
     try:
-        return {"output_text": text, "output_json": msgspec.json.decode(text)}
+        return sample | {"output_json": msgspec.json.decode(text)}
     except (msgspec.DecodeError, RecursionError):
-        return {"output_text": text}
+        return sample
+
+
+def sample_of_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """That of a chat completion's message; the text of a call is its arguments."""
+    calls = message.get("tool_calls") or []
+    text = calls[0]["function"]["arguments"] if calls and message.get("content") is None else message.get("content")
+    return sample_of(text or "", calls)
 
 
 def passes(grader: Grader, grade: Grade) -> bool:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from nanosmith.core.errors import MissingExtra
-from nanosmith.score.render import deep, explained, figures, made, plots
+from nanosmith.score.render import deep, explained, figures, made, plots, written
 from nanosmith.score.report import Report
 
 MODULES = ("jinja2", "matplotlib")
@@ -61,6 +61,7 @@ def _parts(report: Report) -> dict[str, Any]:
         "other_classes": classes[SHOWN_CLASSES:],
         "wrong": report.wrong[:SHOWN_WRONG],
         **deep.parts(report),
+        **written.parts(report),
         "most_confused": max((row.count for row in report.confusions), default=1),
         "most_expensive": max(row.usd for row in report.cost.rows) or 1.0,
     }

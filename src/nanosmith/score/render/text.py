@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nanosmith.core.task import Value
 from nanosmith.score.calibration import BINS
-from nanosmith.score.render import deep, explained, figures, made
+from nanosmith.score.render import deep, explained, figures, made, written
 from nanosmith.score.report import Report
 
 WIDTH = 100
@@ -19,8 +19,8 @@ WORST_CONFUSIONS = 10
 def as_text(report: Report) -> str:
     """Sections in the order of interest, with a blank line between them and no colour codes."""
     sections = (
-        _headline, _notes, _made, _candidates, _calibration, _scope, _confusions, explained.lines, _classes, _deep,
-        _cost,
+        _headline, _notes, _made, _candidates, _fields, _calibration, _scope, _confusions, explained.lines, _worst,
+        _classes, _deep, _cost,
     )  # fmt: skip
     blocks = [lines for section in sections if (lines := section(report))]
     return "\n\n".join("\n".join(_fit(line) for line in lines) for lines in blocks)
@@ -31,9 +31,11 @@ def _headline(report: Report) -> list[str]:
     times = report.latency_ms
     others = f"p95 {figures.milliseconds(times.p95)}, p99 {figures.milliseconds(times.p99)}"
     known = f"95 % interval {figures.interval(report.accuracy_interval)}, {right:,} of {report.n:,} right"
+    macro = f"95 % interval {figures.interval(report.macro_f1_interval)}"
     rows = [
-        ("accuracy", figures.percent(report.accuracy), known),
-        ("macro-F1", figures.percent(report.macro_f1), f"95 % interval {figures.interval(report.macro_f1_interval)}"),
+        (written.HEADINGS.get(report.kind, "accuracy"), figures.percent(report.accuracy), known),
+        *written.facts(report),
+        *([] if report.text else [("macro-F1", figures.percent(report.macro_f1), macro)]),
         ("latency p50", figures.milliseconds(times.p50), f"{others}, mean {figures.milliseconds(times.mean)}"),
         ("size", figures.size(report.bytes), f"peak memory of the process {figures.size(report.peak_memory_bytes)}"),
     ]
@@ -104,7 +106,19 @@ def _confusions(report: Report) -> list[str]:
     return ["Worst confusions", *_table(rows)]
 
 
+def _fields(report: Report) -> list[str]:
+    return ["Fields, lowest F1 first, in %", *_table(written.field_lines(report))] if report.record else []
+
+
+def _worst(report: Report) -> list[str]:
+    lines = written.worst_lines(report)
+    how = "of the highest confidence" if report.record else "of the lowest ROUGE-L"
+    return [f"Wrong answers {how}", *lines] if lines else []
+
+
 def _classes(report: Report) -> list[str]:
+    if not report.per_class:
+        return []
     worst = sorted(report.per_class, key=lambda row: (row.f1, -row.support))[:WORST_CLASSES]
     rows = [["label", "F1", "precision", "recall", "examples"]]
     for row in worst:
