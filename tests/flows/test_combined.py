@@ -39,6 +39,17 @@ def set_rows(n: int) -> list[tuple[str, list[str]]]:
     ]
 
 
+@pytest.mark.parametrize("settings", [TuneSettings(combined=True), TuneSettings(oos_label="login")])
+def test_labels_alone(tmp_path: Path, settings: TuneSettings) -> None:
+    """Where queries are joined or out of scope, entities beside labels are left aside."""
+    path = tmp_path / "d.jsonl"
+    rows = [{"text": text, "label": label, "entities": []} for text, label in topic_rows(60)]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    task = tune_data(path, None, settings, Watch()).train.task
+    assert task.kind == ("labels" if settings.combined else "choice")
+    assert set(task.labels) <= {"delivery", "login", "refund"}
+
+
 def test_combined(single: Path, home: Home, base_folder: Path, tmp_path: Path) -> None:
     """From single labels comes a model that answers one label where one is asked, and two where two are."""
     settings = TuneSettings(base=str(base_folder), recipe="static/1", combined=True)

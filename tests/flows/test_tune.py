@@ -191,12 +191,6 @@ def test_existing_out_is_refused_at_once(train: Path, tmp_path: Path, home: Home
         tune(train.with_name("absent.jsonl"), home=home, out=tmp_path)
 
 
-def test_mini_does_not_exist_yet(train: Path, home: Home) -> None:
-    """A size that is not built is refused before any work."""
-    with pytest.raises(InputError, match="does not exist yet"):
-        tune(train, settings=TuneSettings(size="mini"), home=home)
-
-
 def _models(home: Home) -> list[Any]:
     ledger = Ledger(home.ledger)
     try:

@@ -99,15 +99,21 @@ def test_missing_field_is_named(field: str) -> None:
     assert caught.value.param == field
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}},
-        {"type": "reinforcement", "reinforcement": {"grader": {"type": "string_check"}}},
-    ],
-)
-def test_other_methods_are_refused(method: dict[str, Any]) -> None:
-    """dpo and reinforcement are understood, and refused in words."""
+def test_preferences() -> None:
+    """The method dpo says that preferences are learnt, with its own hyperparameters."""
+    found = settings(method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2}}})
+    assert (found.method, found.beta, found.epochs) == ("dpo", 0.2, 2)
+    open = settings(method={"type": "dpo", "dpo": {"hyperparameters": {"beta": "auto"}}})
+    assert (open.method, open.beta) == ("dpo", None)
+    assert settings().method is None
+    with pytest.raises(InputError) as caught:
+        settings(method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0}}})
+    assert caught.value.param == "method.dpo.hyperparameters.beta"
+
+
+def test_reinforcement_is_refused() -> None:
+    """Reinforcement is understood, and refused in words."""
+    method = {"type": "reinforcement", "reinforcement": {"grader": {"type": "string_check"}}}
     with pytest.raises(InputError, match="not available") as caught:
         read_request(LEAST | {"method": method})
     assert (caught.value.code, caught.value.param) == ("unsupported_method", "method.type")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,6 +16,9 @@ from nanosmith.predict.open import open_predictor
 from nanosmith.predict.tfidf import VOCABULARY_FILE, WEIGHTS_FILE, Vocabulary
 from nanosmith.store.bundles import Bundle, seal
 from nanosmith.testing import tiny_bundle
+
+if TYPE_CHECKING:
+    from nanosmith.testing.tiny_text import TinyText
 
 WORDS = ["[UNK]", "[CLS]", "[SEP]", "delivery", "login", "refund"]
 
@@ -77,3 +80,16 @@ def predictor(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         return open_predictor(tiny_tfidf(tmp_path / "bundle"))
     kind = "choice" if request.param.endswith("choice") else "labels"
     return open_predictor(tiny_bundle(tmp_path / "bundle", kind=kind))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> TinyText:
+    """A tiny base that writes, and two models on it."""
+    from nanosmith.testing.tiny_text import TinyText, save_random_adapter, save_tiny, seal_adapter, seal_base
+
+    folder = tmp_path_factory.mktemp("tiny-text")
+    hf = save_tiny(folder / "hf")
+    base = seal_base(hf, folder)
+    peft = [save_random_adapter(hf, folder / f"peft{seed}", seed, rank=4 * seed) for seed in (1, 2)]
+    models = [seal_adapter(base, adapter, folder / adapter.name.replace("peft", "model")) for adapter in peft]
+    return TinyText(hf, base, tuple(peft), tuple(models))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import socket
 import threading
@@ -26,7 +27,7 @@ from nanosmith.store.bundles import Bundle, open_bundle
 from nanosmith.store.home import Home, open_home
 from nanosmith.store.ledger import open_ledger
 from nanosmith.store.records import ModelRow
-from nanosmith.testing import tiny_bundle
+from nanosmith.testing import scripted_bundle, tiny_bundle
 
 TUNED = "ft:nanosmith-nano:local:support:abcd1234"
 CHECKPOINT = f"{TUNED}:ckpt-step-20"
@@ -101,6 +102,37 @@ def add_models(home: Home) -> None:
     with closing(open_ledger(home)) as ledger:
         for name, bundle in bundles.items():
             ledger.add_model(ModelRow(name, 1_700_000_000, bundle.path.name, bundle.digest, "nanosmith-nano"))
+
+
+def add_writer(home: Home, name: str, *script: str, **options: Any) -> None:
+    """A text model that writes what it is told; see nanosmith.testing.scripted."""
+    folder = f"writer-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    bundle = scripted_bundle(home.bundles / folder, *script, name=name, **options)
+    with closing(open_ledger(home)) as ledger:
+        ledger.add_model(ModelRow(name, 1_700_000_000, folder, bundle.digest, "nanosmith-nano"))
+
+
+def add_writers(home: Home) -> None:
+    """writer: at once; slow: a word in 5 ms, hundreds of them."""
+    home.bundles.mkdir(exist_ok=True)
+    add_writer(home, "writer")
+    add_writer(home, "slow", " ".join(f"w{i}" for i in range(400)), pause_ms=5.0, max_tokens=1024)
+
+
+@pytest.fixture(scope="session")
+def writing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server of text models alone."""
+    home = open_home(tmp_path_factory.mktemp("writing"))
+    add_writers(home)
+    with running(home) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def writers(writing: Served) -> Iterator[OpenAI]:
+    """The official client of that server."""
+    with writing.client() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

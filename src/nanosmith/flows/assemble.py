@@ -12,6 +12,7 @@ import numpy as np
 from nanosmith.core import registry
 from nanosmith.core.errors import InputError, MissingExtra
 from nanosmith.core.example import Input
+from nanosmith.core.limits import MIN_EXAMPLES
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.task import Task
 from nanosmith.core.watch import Watch
@@ -22,7 +23,9 @@ from nanosmith.data.load import load
 from nanosmith.data.overlap import overlap
 from nanosmith.data.scope import apart, knowing, nothing_outside
 from nanosmith.data.splits import split
+from nanosmith.flows.record_settings import check_record_settings
 from nanosmith.flows.scope import check_tolerance
+from nanosmith.flows.text_settings import by_decoder, check_text_settings
 from nanosmith.store.home import Home
 
 if TYPE_CHECKING:
@@ -32,8 +35,12 @@ if TYPE_CHECKING:
 RECIPES_OF_SIZE = {
     "pico": ("static/1", "tfidf_linear/1"),
     "nano": ("frozen_linear/1", "tune_encoder/1"),
+    "mini": ("tune_decoder/1",),
     "auto": ("static/1", "tfidf_linear/1", "frozen_linear/1", "tune_encoder/1"),
 }
+PASSAGES = "passages"
+FORMATS = {"dpo": "preference", "domain": PASSAGES}
+"""The readers of methods whose files have a form of their own."""
 HELD_OUT_SHARE = 0.1  # of 1,000 examples and more, when no test file is given
 HELD_OUT_SHARE_SMALL = 0.2
 TRAIN_MODULES = ("torch", "transformers", "onnx", "sklearn")
@@ -73,14 +80,15 @@ def recipes_for(settings: TuneSettings) -> tuple[str, ...]:
         return (name,)
     if settings.size not in RECIPES_OF_SIZE:
         raise InputError("this size does not exist yet", got=settings.size, allowed=", ".join(RECIPES_OF_SIZE),
-                         remedy="mini needs decoders, which are not built yet; take nano.", param="size")  # fmt: skip
+                         param="size")  # fmt: skip
     return RECIPES_OF_SIZE[settings.size]
 
 
 def tune_data(train: Path | Dataset, test: Path | Dataset | None, settings: TuneSettings, watch: Watch) -> TuneData:
     """Load and check the files; without a test file some of the training examples are held out for the report."""
     check_tolerance(settings)
-    data = train if isinstance(train, Dataset) else load(train, kind=settings.kind)
+    data = train if isinstance(train, Dataset) else _loaded(train, settings)
+    _check_settings(data.task, settings)
     if settings.combined:
         data = as_labels(data)
     for sentence in data.why:
@@ -98,13 +106,38 @@ def tune_data(train: Path | Dataset, test: Path | Dataset | None, settings: Tune
             note += "; they were also joined to queries with several labels"
         watch.message(f"{note}.")
         return _in_scope(TuneData(data.subset(sides.train), held_out, note), settings.oos_label)
-    held_out = test if isinstance(test, Dataset) else load_test(test, knowing(data.task, settings.oos_label))
+    held_out = _test_data(test, data.task, settings)
     if settings.combined:
         held_out = as_labels(held_out)
     warn(held_out, watch)
     for problem in overlap(data, held_out):
         watch.message(problem.message, "warn")
     return _in_scope(TuneData(data, held_out, held_out.source.name if held_out.source else "given"), settings.oos_label)
+
+
+def _loaded(train: Path, settings: TuneSettings) -> Dataset:
+    """The training file, of the method's form where it has one; joined queries and examples of "none of them" are about
+    labels alone."""
+    if format := FORMATS.get(settings.method or ""):
+        return load(train, kind="text", format=format, min_examples=1 if format == PASSAGES else MIN_EXAMPLES)
+    labels_alone = settings.combined or settings.oos_label is not None
+    return load(train, kind=settings.kind, schema=settings.schema, labels_alone=labels_alone)
+
+
+def _check_settings(task: Task, settings: TuneSettings) -> None:
+    """Raises InputError where they do not go with the kind of task."""
+    if by_decoder(task, settings):
+        check_text_settings(task, settings)
+    elif task.kind == "record":
+        check_record_settings(settings)
+
+
+def _test_data(test: Path | Dataset, task: Task, settings: TuneSettings) -> Dataset:
+    if isinstance(test, Dataset):
+        return test
+    if settings.method == "domain":
+        return _loaded(test, settings)
+    return load_test(test, knowing(task, settings.oos_label))
 
 
 def _in_scope(data: TuneData, oos_label: str | None) -> TuneData:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from nanosmith.core.errors import InputError
 from nanosmith.core.example import Input
 from nanosmith.core.manifest import REPORT_FILES, Manifest
 from nanosmith.core.prediction import Predictor
@@ -47,6 +48,11 @@ def evaluate(
     """
     sealed = open_bundle(bundle)
     manifest = sealed.manifest
+    if deep_seed is not None and manifest.task.kind not in ("choice", "labels"):
+        raise InputError(
+            "typos and swapped names are tried on labels", got=f"a model of kind {manifest.task.kind}", param="deep",
+            remedy="Leave --deep out: offsets and wordings would change with the text.",
+        )  # fmt: skip
     none = oos_label or (manifest.scope.label if manifest.scope else None)
     examples, outside = apart(load_test(file, task=knowing(manifest.task, none)), none)
     watch = watch or Watch()
@@ -64,6 +70,7 @@ def evaluate(
         made={"evaluated_file": file.name, **made(manifest)},
         prices=prices,
         outside=[example.messages for example in outside.examples],
+        others=[example.others for example in examples.examples] if manifest.task.kind == "text" else (),
     )
     report = with_explanations(report, predictor, inputs, watch)
     if deep_seed is None:

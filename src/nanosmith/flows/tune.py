@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,14 +26,19 @@ from nanosmith.flows.assemble import TuneData, open_base, recipes_for, require_t
 from nanosmith.flows.audit import audited
 from nanosmith.flows.budget import Budget
 from nanosmith.flows.choose import WORDS, Chooser, Chosen
+from nanosmith.flows.decoders import writing
 from nanosmith.flows.earlier import find_earlier
 from nanosmith.flows.evaluate import made, quick_robustness, size_bytes
 from nanosmith.flows.explanations import with_explanations
 from nanosmith.flows.forgetting import figures_of, measure, require_memory
 from nanosmith.flows.progress import INTERVAL_S, Progress, run_key
+from nanosmith.flows.record_settings import RECIPE
 from nanosmith.flows.retrain import Retrainer
 from nanosmith.flows.retrain_data import Plan, plan_retraining
 from nanosmith.flows.spelling import add_spelling
+from nanosmith.flows.text_settings import by_decoder
+from nanosmith.flows.tune_record import RecordFitter, finds_more
+from nanosmith.flows.tune_text import TextFitter, report_texts
 from nanosmith.predict.open import open_predictor
 from nanosmith.predict.scope import SCOPE_FILE
 from nanosmith.score.evaluate import evaluate
@@ -49,6 +54,7 @@ from nanosmith.version import __version__
 
 if TYPE_CHECKING:
     from nanosmith.recipes.parts.base import Base
+    from nanosmith.recipes.parts.decoder import Decoder
     from nanosmith.recipes.work import Draft, Model
 
 RESERVE_S = 45.0  # of a budget: writing, sealing, out of scope, spelling, explanations, the report's page
@@ -102,21 +108,17 @@ def tune(
     data = plan.data if plan else tune_data(train, test, settings, watch)
     budget = Budget(settings.budget_s, RESERVE_S + RESERVE_EXAMPLE_S * (len(data.test) + min(1_000, len(data.train))))
     data, base = audited(data, settings, home, watch) if settings.label_errors != "keep" else (data, None)
-    with _Workshop(data, settings, home, ledger, keep_checkpoints, state, plan, base) as shop:
+    decoder = None if plan or not by_decoder(data.train.task, settings) else writing(settings, home, out, watch)
+    with _Workshop(data, settings, home, ledger, keep_checkpoints, state, plan, decoder or base) as shop:
         progress = shop.open_progress(watch, state_interval_s)
         earlier_s = progress.spent_s
         budget.spend(earlier_s)
         keep_draft = shop.keep_draft if keep_checkpoints else None
-        if plan and shop.tuned:
-            chosen = Retrainer(plan, shop.tuned, settings, budget, progress, watch, keep_draft).choose(recipes[0])
-        else:
-            chosen = Chooser(
-                data.train, shop.base, settings, budget, progress, watch, keep_draft, data.outside
-            ).choose(recipes)  # fmt: skip
-        draft = shop.write(chosen, data, watch, spelling=settings.noise is not False)
+        chosen = _chosen(shop, data, plan, decoder, settings, recipes, budget, progress, watch, keep_draft)
+        draft = shop.write(chosen, data, watch, spelling=settings.noise is not False and not decoder)
         bundle = shop.seal(chosen, draft, shop.name, out, {"seconds": round(earlier_s + time.monotonic() - began, 1)})
         bundle = _guarded(bundle, plan, watch) if plan else bundle
-        report = _report(bundle, data, watch)
+        report = report_texts(bundle, data, settings, watch) if decoder else _report(bundle, data, watch)
         page = as_html(report).encode()
         bundle = add_files(bundle, {"report.json": msgspec.json.encode(report), "report.html": page})
         shop.announce_checkpoints(chosen, watch)
@@ -126,12 +128,29 @@ def tune(
     return Tuned(bundle, report, shop.name, chosen.recipe, chosen.model.trained_tokens)
 
 
+def _chosen(
+    shop: _Workshop, data: TuneData, plan: Plan | None, decoder: Decoder | None, settings: TuneSettings,
+    recipes: tuple[str, ...], budget: Budget, progress: Progress, watch: Watch,
+    keep_draft: Callable[[int, int, dict[str, float], Model], None] | None,
+) -> Chosen:  # fmt: skip
+    """What the kind of task and the settings ask for, fitted."""
+    if plan and shop.tuned:
+        return Retrainer(plan, shop.tuned, settings, budget, progress, watch, keep_draft).choose(recipes[0])
+    if decoder:
+        return TextFitter(data.train, decoder, settings, budget, progress, watch, keep_draft).choose()
+    if data.train.task.kind == "record":
+        return RecordFitter(data.train, shop.base, settings, budget, progress, watch, keep_draft).choose()
+    return Chooser(
+        data.train, shop.base, settings, budget, progress, watch, keep_draft, data.outside
+    ).choose(recipes)  # fmt: skip
+
+
 class _Workshop:
     """The drafts and bundles of one run: all of them are removed when the run does not end well."""
 
     def __init__(
         self, data: TuneData, settings: TuneSettings, home: Home, ledger: Ledger | None, keep_checkpoints: int,
-        state: Path | None, plan: Plan | None = None, base: Base | None = None,
+        state: Path | None, plan: Plan | None = None, base: Base | Decoder | None = None,
     ) -> None:  # fmt: skip
         self._examples = plan.kept if plan else Kept(data.train, data.test)
         self._data, self._home, self._keep, self._state = data.train, home, keep_checkpoints, state
@@ -139,7 +158,7 @@ class _Workshop:
         self._ledger = ledger or open_ledger(home)
         self.name = _free_name(settings.name, self._data, self._ledger, replace=state is not None)
         self.tuned = plan.earlier.open(home.cache) if plan else None
-        self.base = self.tuned or base or open_base(settings.base, home)
+        self.base: Any = self.tuned or base or open_base(settings.base, home)
         self._inputs = {
             "settings": msgspec.structs.replace(settings, name=None), "recipes": recipes_for(settings),
             "base": self.base.folder.sha256, "task": data.train.task, "train": data.train.examples,
@@ -181,7 +200,7 @@ class _Workshop:
         """Write the model's files into a new draft folder; with `spelling`, the words that it corrects by too, unless
         the model reads pieces of words, which cost it less than correcting them."""
         folder = Path(tempfile.mkdtemp(dir=self._drafts))
-        if spelling and chosen.recipe != WORDS:
+        if spelling and chosen.recipe not in (WORDS, RECIPE):
             add_spelling(folder, chosen, data, self.base, watch)
         with disk_errors(folder):
             if chosen.scope:
@@ -283,13 +302,16 @@ def _report(bundle: Bundle, data: TuneData, watch: Watch) -> Report:
     predictor = open_predictor(bundle)
     report = evaluate(predictor, inputs, data.test.values, watch=watch,
                       bytes=size_bytes(bundle.manifest), made=told, outside=data.test_outside)  # fmt: skip
-    most_frequent = Counter(data.test.values).most_common(1)[0][1] / len(data.test)
-    if report.accuracy_interval[1] < most_frequent:
+    ((constant, count),) = Counter(data.test.values).most_common(1)
+    most_frequent = count / len(data.test)
+    if report.accuracy_interval[1] < most_frequent and not finds_more(report, data.test, constant):
         raise GateRefused(
             "the model is worse than always giving the most frequent answer",
             got=f"{report.accuracy:.1%} right", allowed=f"{most_frequent:.1%} and more",
             remedy="Look at the data with nanosmith check: are the answers to be known from the inputs?",
         )  # fmt: skip
+    if predictor.task.kind == "record":
+        return report
     report = quick_robustness(report, predictor, inputs, data.test.values, seed=0, watch=watch)
     return with_explanations(report, predictor, inputs, watch)
 

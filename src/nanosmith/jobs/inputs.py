@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nanosmith.data.dataset import Dataset
     from nanosmith.data.problem import Problem
 
-FEW_EXAMPLES = "few_examples"
+FEW_EXAMPLES, PREFERENCE = "few_examples", "preference"
 SHOWN_PROBLEMS = 20
 
 
@@ -30,10 +30,25 @@ def load_inputs(ledger: Ledger, home: Home, job: JobRow) -> tuple[Dataset, Datas
     """
     earlier = _earlier_task(ledger, home, job.model)
     train = _load(_blob(ledger, home, job.training_file, "training_file"), "training_file", earlier)
+    _check_method(train, job, "training_file")
     if job.validation_file is None:
         return train, None
     path = _blob(ledger, home, job.validation_file, "validation_file")
-    return train, _load(path, "validation_file", train.task)
+    validation = _load(path, "validation_file", train.task)
+    _check_method(validation, job, "validation_file")
+    return train, validation
+
+
+def _check_method(data: Dataset, job: JobRow, param: str) -> None:
+    """Raises InputError unless the file holds preferences just where the job's method learns from them."""
+    method = job.request.get("method") or {}
+    is_dpo, has_preferences = method.get("type") == "dpo", data.format == PREFERENCE
+    if is_dpo != has_preferences:
+        raise InputError(
+            "the file does not go with the method", got=f"method {method.get('type', 'supervised')!r}",
+            allowed="'dpo' for preferences, 'supervised' for other examples", where=param.replace("_", " "),
+            code=f"invalid_{param}", param=param,
+        )  # fmt: skip
 
 
 def _earlier_task(ledger: Ledger, home: Home, name: str) -> Task | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from nanosmith.core.errors import InputError, did_you_mean
 from nanosmith.core.settings import Size
+from nanosmith.core.task import Kind
 from nanosmith.store.ledger import Ledger
 
 TUNED = "ft:"
@@ -31,6 +32,12 @@ def base_models() -> dict[str, LocalModel]:
     """All names of the table."""
     content = files("nanosmith.jobs").joinpath("models.toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(content), dict[str, LocalModel])
+
+
+def fitting(local: LocalModel, kind: Kind) -> LocalModel:
+    """The same for examples of this kind: what a name of the table stands for only holds for labels."""
+    writes = kind == "text" and not local.tuned and local.size not in ("auto", "mini")
+    return msgspec.structs.replace(local, size="auto") if writes else local
 
 
 def resolve(name: str, ledger: Ledger | None = None) -> LocalModel:

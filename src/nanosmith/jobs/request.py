@@ -26,6 +26,7 @@ ALLOWED = {
     "n_epochs": 'an integer from 1 to 50, or "auto"',
     "batch_size": 'an integer from 1 to 256, or "auto"',
     "learning_rate_multiplier": 'a number above 0, or "auto"',
+    "beta": 'a number above 0, at most 2, or "auto"',
     "suffix": "a string of 1 to 64 characters",
     "seed": f"an integer from 0 to {MAX_SEED}",
     "integrations": "at most 5",
@@ -46,12 +47,20 @@ class Supervised(msgspec.Struct, frozen=True):
     hyperparameters: Hyperparameters | None = None
 
 
+class DpoHyperparameters(Hyperparameters, frozen=True):
+    beta: Annotated[float, Meta(gt=0, le=2)] | Auto = "auto"
+
+
+class Dpo(msgspec.Struct, frozen=True):
+    hyperparameters: DpoHyperparameters | None = None
+
+
 class Method(msgspec.Struct, frozen=True):
-    """`dpo` and `reinforcement` are read and refused."""
+    """`reinforcement` is read and refused."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: Supervised | None = None
-    dpo: dict[str, Any] | None = None
+    dpo: Dpo | None = None
     reinforcement: dict[str, Any] | None = None
 
 
@@ -91,8 +100,13 @@ class CreateJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def asked(self) -> Hyperparameters:
         """The hyperparameters, wherever they stand in the request."""
-        supervised = self.method.supervised if self.method else None
-        return (supervised and supervised.hyperparameters) or self.hyperparameters or Hyperparameters()
+        chosen = getattr(self.method, self.method.type) if self.method else None
+        return (chosen and chosen.hyperparameters) or self.hyperparameters or Hyperparameters()
+
+    @property
+    def is_dpo(self) -> bool:
+        """Whether the examples are preferences."""
+        return self.method is not None and self.method.type == "dpo"
 
 
 def read_request(content: Mapping[str, Any]) -> CreateJob:
@@ -122,6 +136,8 @@ def tune_settings(request: CreateJob, local: LocalModel, *, seed: int, name: str
         oos_label=own.oos_label,
         refuse=own.refuse,
         label_errors=own.label_errors,
+        method="dpo" if request.is_dpo else None,
+        beta=_given(getattr(asked, "beta", None)),
     )
 
 
@@ -137,10 +153,10 @@ def slug(suffix: str | None) -> str | None:
 
 
 def _refuse_unsupported(request: CreateJob) -> None:
-    if request.method and request.method.type != "supervised":
+    if request.method and request.method.type == "reinforcement":
         raise InputError(
             "this training method is not available here", where="method.type", got=repr(request.method.type),
-            allowed="'supervised'", code="unsupported_method", param="method.type",
+            allowed="'supervised', 'dpo'", code="unsupported_method", param="method.type",
         )  # fmt: skip
     if request.integrations:
         raise InputError(

@@ -53,7 +53,8 @@ def _tune(ledger: Ledger, home: Home, job: JobRow, pulse: Pulse, tune: Tune) -> 
     ledger.update_job(job.id, also=said, status="running", started_at=int(time.time()))
     train, validation = load_inputs(ledger, home, job)
     request = read_request(job.request)
-    settings = tune_settings(request, models.resolve(job.model, ledger), seed=job.seed, name=model_name(job))
+    local = models.resolve(job.model, ledger)
+    settings = tune_settings(request, models.fitting(local, train.task.kind), seed=job.seed, name=model_name(job))
     watch = LedgerWatch(ledger, job, should_stop=pulse.should_stop)
     tuned = tune(
         train, test=validation, settings=settings, home=home, ledger=ledger, watch=watch,

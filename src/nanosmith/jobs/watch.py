@@ -12,7 +12,7 @@ from nanosmith.jobs import messages
 from nanosmith.store.ledger import Ledger, new_event, new_id
 from nanosmith.store.records import CheckpointRow, JobRow
 
-HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier", "beta")
 EVENTS_PER_RUN = 100
 MOST = 1000  # checkpoints of one job
 

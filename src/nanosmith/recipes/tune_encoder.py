@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ from nanosmith.recipes.parts.batches import shuffled, thinned
 from nanosmith.recipes.parts.encoder_model import EncoderModel
 from nanosmith.recipes.parts.forward import training_type
 from nanosmith.recipes.parts.head import LABEL_SMOOTHING, contrastive_loss, correct, fit_head, linear, loss_of
-from nanosmith.recipes.parts.training_state import arrays_of, put_back
-from nanosmith.recipes.work import FitState, Samples, Work, enlarged
+from nanosmith.recipes.parts.training_run import TrainingRun, layer_groups
+from nanosmith.recipes.work import Samples, Work, enlarged
 
 LEARNING_RATE = 1e-4  # of the top layer, at multiplier 1
 HEAD_LEARNING_RATE = 1e-3
@@ -31,8 +30,6 @@ WEIGHT_DECAY = 0.01
 TOKEN_DROP = 0.15
 CONTRAST = 1.0  # weight of the contrastive loss
 KEPT = 0.7  # of the way from the start to the end of the training
-WARM_UP = 0.1  # share of the steps
-CLIP_NORM = 1.0
 CHECKPOINTS = 3  # of the last epochs
 VALIDATED = 200  # held-out examples looked at after each epoch
 READ = 54_000  # texts in all passes together, if there are enough
@@ -45,10 +42,8 @@ def fit(work: Work) -> EncoderModel:
     torch.manual_seed(work.seed)
     settings = resolve(len(work.train), work.options)
     work.watch.resolved(settings)
-    kept = work.keeper.load() if work.keeper else None
     run = _Run(work, work.base.new_encoder(), _first_head(work), settings, began_s)
-    if kept:
-        run.put_back(kept)
+    run.resume()
     while not run.finished:
         run.epoch()
     if work.checkpoint:  # what becomes of the checkpoints of this fit must be the same should the rest be repeated
@@ -89,77 +84,32 @@ def _first_head(work: Work) -> torch.nn.Linear:
     return fit_head(work.task, vectors, targets, weights, watch=work.watch)
 
 
-class _Run:
-    """One training run: encoder, head, optimizer, and how far it is. `told` are all figures so far."""
+class _Run(TrainingRun):
+    """One training run: encoder, head, and how far it is."""
 
     def __init__(
         self, work: Work, encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any], began_s: float
     ) -> None:
         self.work, self.encoder, self.head, self.settings = work, encoder, head, settings
         self.epoch_steps = math.ceil(len(work.train) / settings["batch_size"])
-        self.steps = settings["n_epochs"] * self.epoch_steps
-        self.step, self.finished = 0, False
-        self.told: list[tuple[int, dict[str, float]]] = []
-        self.trained_tokens = 0
-        self.trains_from_s = time.monotonic()
-        self.ends_s = began_s + work.limit_s if work.limit_s else None
-        groups = list(_parameter_groups(encoder, head, settings))
-        self.rates = [group["lr"] for group in groups]
-        self.parameters = [parameter for group in groups for parameter in group["params"]]
+        super().__init__(_parameter_groups(encoder, head, settings), settings["n_epochs"] * self.epoch_steps,
+                         work.watch, work.keeper, began_s + work.limit_s if work.limit_s else None)  # fmt: skip
         self.start = [parameter.detach().clone() for parameter in self.parameters]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
-
-    def share_done(self) -> float:
-        """How much of the run is over, 0–1: by steps, or by time where that runs out earlier."""
-        by_steps = float(self.step / self.steps)
-        if self.ends_s is None:
-            return by_steps
-        gone_s = time.monotonic() - self.trains_from_s
-        return max(by_steps, gone_s / max(1e-3, self.ends_s - self.trains_from_s))
 
     def epoch(self) -> None:
         """Train to the end of the epoch that the next step is of."""
         epoch, done = divmod(self.step, self.epoch_steps)
         one = _Pass(self.work, self.settings, epoch)
         for batch in one.batches[done:]:
-            if self.work.keeper and self.work.keeper.due():
+            if self.keeper and self.keeper.due():
                 self.keep()
-            share = self.share_done()
-            if share >= 1:
+            if self.share_done() >= 1:
                 break
-            self._set_rate(share)
             self._one_step(one, batch)
         figures = self._validate()
         if self.work.checkpoint and epoch >= self.settings["n_epochs"] - CHECKPOINTS:
             self.work.checkpoint(self.step, figures, self.model())
         self.finished = self.share_done() >= 1
-
-    def keep(self) -> None:
-        """Save all that `put_back` needs."""
-        if not self.work.keeper:
-            return
-        now_s = time.monotonic()
-        notes = {
-            "finished": self.finished,
-            "told": self.told,
-            "trained_tokens": self.trained_tokens,
-            "gone_s": now_s - self.trains_from_s,
-            "span_s": self.ends_s - self.trains_from_s if self.ends_s else None,
-        }
-        self.work.keeper.save(FitState(self.step, arrays_of(self.parameters, self.optimizer), notes))
-
-    def put_back(self, kept: FitState) -> None:
-        """Be where the run was that saved this. The time that it had is what it has left."""
-        put_back(kept.arrays, self.parameters, self.optimizer)
-        notes = kept.notes
-        self.step, self.finished, self.trained_tokens = kept.step, notes["finished"], notes["trained_tokens"]
-        self.told = [
-            (step, {name: value for name, value in figures.items() if value is not None})  # JSON has no NaN
-            for step, figures in notes["told"]
-        ]
-        self.trains_from_s = time.monotonic() - notes["gone_s"]
-        self.ends_s = self.trains_from_s + notes["span_s"] if notes["span_s"] else None
-        self.work.watch.resumed(self.told)
 
     def model(self) -> EncoderModel:
         """The model `kept` of the way between the first weights and those of now."""
@@ -177,12 +127,6 @@ class _Run:
         for parameter, value in zip(self.parameters, values):
             parameter.copy_(value)
 
-    def _set_rate(self, share: float) -> None:
-        """Linear warm-up, then linear decay to zero at the end of the run."""
-        factor = min(1.0, (share + 1 / self.steps) / WARM_UP) * min(1.0, (1 - share) / (1 - WARM_UP))
-        for group, rate in zip(self.optimizer.param_groups, self.rates):
-            group["lr"] = rate * factor
-
     def _one_step(self, one: _Pass, batch: list[int]) -> None:
         work = self.work
         rows = one.rows(batch, self.step)
@@ -191,14 +135,10 @@ class _Run:
         targets, weights = _rows(one.samples, batch)
         loss = loss_of(work.task, logits, targets, weights)
         total = loss + CONTRAST * contrastive_loss(vectors, targets, weights) if work.task.kind == "choice" else loss
-        self.optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
-        self.optimizer.step()
-        self.step += 1
+        self.learn(total)
         self.trained_tokens += sum(map(len, rows))
         accuracy = float(correct(work.task, logits.detach(), targets).float().mean())
-        self._tell({"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
+        self.tell({"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
         work.watch.progress("train", self.step, self.steps)
         work.watch.check()
 
@@ -213,12 +153,8 @@ class _Run:
         loss = loss_of(self.work.task, logits, targets, weights, smoothing=0.0)
         accuracy = correct(self.work.task, logits, targets).float().mean()
         figures = {"valid_loss": float(loss), "valid_mean_token_accuracy": float(accuracy)}
-        self._tell(figures)
+        self.tell(figures)
         return figures
-
-    def _tell(self, figures: dict[str, float]) -> None:
-        self.told.append((self.step, figures))
-        self.work.watch.metrics(self.step, self.steps, figures)
 
 
 class _Pass:
@@ -245,15 +181,8 @@ def _rows(samples: Samples, indices: list[int] | slice) -> tuple[torch.Tensor, t
 
 def _parameter_groups(
     encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Layer-wise rates; no weight decay on biases and norms; embeddings are frozen."""
-    for parameter in encoder.embeddings.parameters():
-        parameter.requires_grad_(False)
-    layers = list(encoder.encoder.layer)
+) -> list[dict[str, Any]]:
+    """Layer-wise rates below, the head's own above."""
     multiplier = settings["learning_rate_multiplier"]
-    for depth, layer in enumerate(layers):
-        rate = multiplier * LEARNING_RATE * LAYER_DECAY ** (len(layers) - 1 - depth)
-        parameters = list(layer.parameters())
-        yield {"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": WEIGHT_DECAY}
-        yield {"params": [p for p in parameters if p.ndim == 1], "lr": rate, "weight_decay": 0.0}
-    yield {"params": list(head.parameters()), "lr": multiplier * HEAD_LEARNING_RATE, "weight_decay": 0.0}
+    own = {"params": list(head.parameters()), "lr": multiplier * HEAD_LEARNING_RATE, "weight_decay": 0.0}
+    return [*layer_groups(encoder, multiplier * LEARNING_RATE, LAYER_DECAY, WEIGHT_DECAY), own]

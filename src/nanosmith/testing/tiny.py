@@ -82,7 +82,7 @@ def tiny_bundle(
         draft = Path(made) / "draft"
         draft.mkdir()
         vocabulary = {UNKNOWN: 0} | {word.lower(): i + 1 for i, word in enumerate(names)}
-        _word_tokenizer(vocabulary).save(str(draft / TOKENIZER_FILE))
+        word_tokenizer(vocabulary).save(str(draft / TOKENIZER_FILE))
         embeddings = 127 * np.eye(len(vocabulary), dtype=np.int8)
         weight = np.zeros((len(vocabulary), len(names)), dtype=np.float32)
         weight[1:] = 8 * np.eye(len(names), dtype=np.float32)
@@ -111,7 +111,7 @@ def tiny_scope(label: str | None = None) -> Scope:
     return Scope(0.05, label, weights=(1.0, 0.0), centres=(0.0, 0.0), quantiles=shares, examples=1_000)
 
 
-def _word_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:
+def word_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -17,12 +17,15 @@ import openai
 import pytest
 from openai import OpenAI
 from openai.types import Batch
+from tests.server.conftest import add_writer
 
 from nanosmith.jobs import run
+from nanosmith.jobs.batches.input import Line
 from nanosmith.jobs.supervisor import Supervisor
+from nanosmith.server.batches.lines import opened
 from nanosmith.store.blobs import open_blobs
 from nanosmith.store.home import Home
-from nanosmith.store.ledger import Ledger
+from nanosmith.store.ledger import Ledger, open_ledger
 from nanosmith.store.records import Document, FileRow, Work
 
 CHAT = "/v1/chat/completions"
@@ -272,3 +275,15 @@ def test_a_batch_sees_its_own_project(stocked: Home) -> None:
         said = json.loads(open_blobs(stocked.of("proj_b")).path(file.sha256).read_bytes())
         assert said["response"]["body"]["error"]["code"] == "model_not_found"
         assert ledger.document("batch", "batch_b") is None
+
+
+def test_texts(home: Home) -> None:
+    """Lines of a text model are written in turns; an error of one is its own."""
+    home.bundles.mkdir(exist_ok=True)
+    add_writer(home, "writer")
+    bodies = [chat("say: one two", model="writer"), chat("word " * 300, model="writer")]
+    with closing(open_ledger(home)) as ledger, opened(ledger, home, CHAT) as answer:
+        waiting = [answer(Line(i, f"r{i}", json.dumps(body).encode())) for i, body in enumerate(bodies)]
+        first, second = (one.result(20) for one in waiting)
+    assert json.loads(first.body)["choices"][0]["message"]["content"] == "one two"
+    assert (second.status, json.loads(second.body)["error"]["code"]) == (400, "context_length_exceeded")

@@ -8,6 +8,7 @@ import shutil
 import msgspec
 import openai
 import pytest
+from tests.server.conftest import add_writer
 from tests.server.evals.conftest import CUSTOM, LABEL, NEAR, RIGHT, ROWS, SCORE, Runner, completions, jsonl, make
 
 from nanosmith.core.limits import MAX_STORED_BYTES
@@ -59,6 +60,15 @@ def test_a_model_answers_as_in_a_chat_completion(runner: Runner) -> None:
     run = runner.run(completions(*ROWS, model="field", sampling_params={"response_format": shape}), right)
     assert run.result_counts.passed == 2
     assert runner.items(run)[0].sample.output[0].content == '{"intent": "refund"}'
+
+
+def test_a_text_model_writes_the_samples(runner: Runner) -> None:
+    """With the run's sampling parameters, which are not listed as ignored; its reason and tokens are told."""
+    add_writer(runner.home, "poet", "refund refund")
+    run = runner.run(completions(*ROWS, model="poet", sampling_params={"max_completion_tokens": 1, "temperature": 0}))
+    assert (run.result_counts.passed, run.per_model_usage[0].completion_tokens) == (1, 3)
+    item = runner.items(run)[0]
+    assert (item.sample.output[0].content, item.sample.finish_reason) == ("refund", "length")
 
 
 def test_rows_with_samples_are_graded_as_they_are(runner: Runner) -> None:

@@ -1,29 +1,42 @@
-"""/v1/chat/completions: the model's label as an assistant's message, at once or as a stream."""
+"""/v1/chat/completions: the model's label or record as an assistant's message, at once or as a stream."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from nanosmith.core.errors import InputError
+from nanosmith.core.example import Message
+from nanosmith.core.json_schema import Checker
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.structs import to_struct
 from nanosmith.core.task import Task, Value
-from nanosmith.server.chat.request import ChatRequest, ResponseFormat, check, ignored, turns
+from nanosmith.predict.shown import field_objects
+from nanosmith.server.chat import generate, record_format
+from nanosmith.server.chat.request import (
+    IGNORED_HEADER,
+    ChatRequest,
+    ResponseFormat,
+    check,
+    check_common,
+    ignored,
+    refused,
+    turns,
+)
 from nanosmith.server.chat.stored import store, to_store
+from nanosmith.server.chat.written import UNLIKELY, usage_object
+from nanosmith.server.http.connection import while_connected
 from nanosmith.server.http.errors import error_body
 from nanosmith.server.http.idempotency import once
-from nanosmith.server.http.json_schema import Checker
 from nanosmith.server.http.wire import json_response, read_json
 from nanosmith.server.models.cache import ModelCache, OpenModel
 from nanosmith.server.models.explanations import explanation
@@ -33,10 +46,8 @@ from nanosmith.server.watch.middleware import log
 from nanosmith.server.watch.tally import count_tokens
 from nanosmith.store.ledger import new_id
 
-Result = TypeVar("Result")
-UNLIKELY = -9999.0  # what OpenAI writes for a probability of zero
 JSON_FORMS = ("json_field", "json_list")
-IGNORED_HEADER = "x-nanosmith-ignored"
+RANDOM = 24  # characters of an id behind its prefix
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -47,6 +58,7 @@ class Answer(msgspec.Struct, frozen=True):
     prediction: Prediction
     id: str
     created: int
+    plan: record_format.RecordPlan | None = None  # of a record
 
     @property
     def written_tokens(self) -> int:
@@ -55,17 +67,38 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def content(self) -> str:
-        content = self.model.manifest.task.render(self.prediction.answer)
-        return content if self.request.stop is None else _until(content, self.request.stop)
+        if self.plan is not None:
+            content = self.plan.text(self.prediction)
+        else:
+            content = self.model.manifest.task.render(self.prediction.answer)
+        return content if self.request.stop is None or self.calls else _until(content, self.request.stop)
+
+    @property
+    def calls(self) -> str | None:
+        """The name of the function that is called; `content` are then its arguments."""
+        return None if self.plan is None else self.plan.function
+
+    @property
+    def finish_reason(self) -> str:
+        return "tool_calls" if self.calls else "stop"
+
+    def tool_call(self, index: int) -> dict[str, Any]:
+        """That of a choice; it has the same id whenever it is shown."""
+        function = {"name": self.calls, "arguments": self.content}
+        return {"id": f"call_{self.id[-RANDOM:]}{index or ''}", "type": "function", "function": function}
 
 
 async def create(request: Request) -> Response:
     given = await read_json(request)
     asked = to_struct(given, ChatRequest)
-    check(asked)
+    opening = services(request).models.get(asked.model)
+    model = await (while_connected(request, opening) if asked.stream else opening)
+    if generate.is_writer(model):
+        return await generate.create(request, asked, given, model)
+    check_request(asked, model.manifest.task)
     answering = answer_to(asked, services(request).models)
     answer = await (while_connected(request, answering) if asked.stream else answering)
-    more = await explanation(request, asked.nanosmith, answer.model, turns(asked), answer.prediction.value)
+    more = await extension(request, asked, answer)
     if asked.store:  # before the first byte: what is sent is stored, and stored whole
         answer = await _stored(request, given, answer)
     count_tokens(request, answer.prediction.tokens + answer.written_tokens, model=answer.model.name)
@@ -79,32 +112,48 @@ async def create(request: Request) -> Response:
 
 
 async def answer_to(asked: ChatRequest, models: ModelCache) -> Answer:
-    read = as_input(turns(asked), "messages")
     model = await models.get(asked.model)
-    check_format(asked.response_format, answerable(model))
+    read = as_input(said_to(model, asked), "messages")
+    plan = planned(asked, model)
     prediction = await models.predict(model, read)
-    return Answer(asked, model, prediction, new_id("chatcmpl-"), int(time.time()))
+    return Answer(asked, model, prediction, new_id("chatcmpl-"), int(time.time()), plan)
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """What `work` returns; when the client goes away first, `work` is cancelled, which frees its place in the queue.
-
-    For a request whose body was read. Raises ClientDisconnect.
-    """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
+def said_to(model: OpenModel, asked: ChatRequest) -> tuple[Message, ...]:
+    """The turns as a model of this kind was trained on them."""
+    return record_format.turns_of(asked) if model.manifest.task.kind == "record" else turns(asked)
 
 
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def check_request(asked: ChatRequest, task: Task) -> None:
+    """Refuse what a model of this kind cannot do. Raises InputError naming the parameter."""
+    if task.kind == "record":
+        check_common(asked)
+    else:
+        check(asked)
+    if asked.nanosmith is not None and asked.nanosmith.fields and (task.kind != "record" or asked.stream):
+        why = "it does not come as a stream" if asked.stream else "the model answers with labels"
+        raise refused("nanosmith.fields", why, "false")
+    if asked.nanosmith is not None and asked.nanosmith.explain and task.kind == "record":
+        raise refused("nanosmith.explain", "words are weighed for labels alone", "fields")
+
+
+def planned(asked: ChatRequest, model: OpenModel) -> record_format.RecordPlan | None:
+    """What becomes of a record; None for labels. Raises InputError for a format that the answers do not have."""
+    task = model.manifest.task
+    if task.kind == "record":
+        return record_format.plan(asked, task)
+    check_format(asked.response_format, answerable(model))
+    return None
+
+
+async def extension(request: Request, asked: ChatRequest, answer: Answer) -> dict[str, Any]:
+    """Our field `nanosmith`, in an object that has nothing else; an empty one when not asked for."""
+    said = said_to(answer.model, asked)
+    more = await explanation(request, asked.nanosmith, answer.model, said, answer.prediction.value)
+    if asked.nanosmith is None or not asked.nanosmith.fields:
+        return more
+    fields = field_objects(answer.prediction, answer.model.manifest.task.text_of(said))
+    return {"nanosmith": more.get("nanosmith", {}) | fields}
 
 
 async def _stored(request: Request, given: dict[str, Any], answer: Answer) -> Answer:
@@ -114,13 +163,20 @@ async def _stored(request: Request, given: dict[str, Any], answer: Answer) -> An
     return msgspec.structs.replace(answer, id=stored.id, created=stored.created_at)
 
 
+def message(answer: Answer) -> Callable[[int], dict[str, Any]]:
+    """The message of each choice."""
+    said: dict[str, Any] = {"role": "assistant", "content": answer.content, "refusal": None, "annotations": []}
+    if not answer.calls:
+        return lambda index: said
+    return lambda index: said | {"content": None, "tool_calls": [answer.tool_call(index)]}
+
+
 def completion(answer: Answer) -> dict[str, Any]:
-    choice: dict[str, Any] = {
-        "message": {"role": "assistant", "content": answer.content, "refusal": None, "annotations": []},
-        "logprobs": logprobs(answer),
-        "finish_reason": "stop",
-    }
-    choices = [{"index": index} | choice for index in range(answer.request.n or 1)]
+    said, shown = message(answer), logprobs(answer)
+    choices = [
+        {"index": i, "message": said(i), "logprobs": shown, "finish_reason": answer.finish_reason}
+        for i in range(answer.request.n or 1)
+    ]
     whole = _head(answer, "chat.completion") | {"choices": choices, "usage": usage(answer)}
     return whole | {"metadata": answer.request.metadata or {}} if answer.request.store else whole
 
@@ -132,15 +188,26 @@ def chunks(answer: Answer) -> Iterator[dict[str, Any]]:
     head = _head(answer, "chat.completion.chunk")
     tail = {"usage": None} if with_usage else {}
     for index in range(answer.request.n or 1):
-        for delta, shown, reason in (
-            ({"role": "assistant", "content": "", "refusal": None}, None, None),
-            ({"content": answer.content}, logprobs(answer), None),
-            ({}, None, "stop"),
-        ):
+        for delta, shown, reason in _deltas(answer, index):
             choice = {"index": index, "delta": delta, "logprobs": shown, "finish_reason": reason}
             yield head | {"choices": [choice]} | tail
     if with_usage:
         yield head | {"choices": [], "usage": usage(answer)}
+
+
+def _deltas(answer: Answer, index: int) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, str | None]]:
+    """Of one choice, with log-probabilities and reasons: the role, what is said, the end. A call has its name first,
+    then its arguments."""
+    if answer.calls:
+        call = answer.tool_call(index)
+        named = call | {"index": 0, "function": call["function"] | {"arguments": ""}}
+        yield {"role": "assistant", "content": None, "refusal": None, "tool_calls": [named]}, None, None
+        arguments = {"index": 0, "function": {"arguments": call["function"]["arguments"]}}
+        yield {"tool_calls": [arguments]}, None, None
+    else:
+        yield {"role": "assistant", "content": "", "refusal": None}, None, None
+        yield {"content": answer.content}, logprobs(answer), None
+    yield {}, None, answer.finish_reason
 
 
 async def events(parts: Iterable[dict[str, Any]]) -> AsyncIterator[bytes]:
@@ -160,15 +227,29 @@ async def events(parts: Iterable[dict[str, Any]]) -> AsyncIterator[bytes]:
 def logprobs(answer: Answer) -> dict[str, Any] | None:
     """The whole answer as one token, with the best labels beside it; None when not asked for.
 
-    For `labels` the token's probability is that of the whole set, and each label beside it has its own.
+    For `labels` the token's probability is that of the whole set, and each label beside it has its own. A record comes
+    in pieces, one for each value; a call has none, as OpenAI's has none.
     """
-    if not answer.request.logprobs:
+    if not answer.request.logprobs or answer.calls:
         return None
+    if answer.plan is not None:
+        return {"content": _record_tokens(answer, answer.plan), "refusal": None}
     task, prediction = answer.model.manifest.task, answer.prediction
     best = best_of(prediction, answer.request.top_logprobs or 0)
     beside = [_token(task.render(label) if task.kind == "choice" else label, p) for label, p in best]
     token = _token(answer.content, probability_of(prediction, prediction.answer))
     return {"content": [token | {"top_logprobs": beside}], "refusal": None}
+
+
+def _record_tokens(answer: Answer, plan: record_format.RecordPlan) -> list[dict[str, Any]]:
+    """Those of the content, which may end before a stop sequence."""
+    tokens, left = [], len(answer.content)
+    for text, probability in plan.tokens(answer.prediction):
+        if left > 0:
+            token = _token(text[:left], probability)
+            tokens.append(token | {"top_logprobs": [token] if answer.request.top_logprobs else []})
+        left -= len(text)
+    return tokens
 
 
 def best_of(prediction: Prediction, n: int) -> list[tuple[str, float]]:
@@ -188,14 +269,7 @@ def probability_of(prediction: Prediction, value: Value) -> float:
 
 
 def usage(answer: Answer) -> dict[str, Any]:
-    read, written = answer.prediction.tokens, answer.written_tokens
-    return {
-        "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written,
-        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
-        },
-    }  # fmt: skip
+    return usage_object(answer.prediction.tokens, answer.written_tokens)
 
 
 def check_format(wanted: ResponseFormat | None, task: Task) -> None:
@@ -215,14 +289,22 @@ def check_format(wanted: ResponseFormat | None, task: Task) -> None:
             "json_schema is missing", param="response_format.json_schema", code="missing_required_parameter"
         )
     schema = wanted.json_schema.schema or {}
-    checker = Checker(schema)
-    for value in _extremes(task):
-        content = task.render(value)
-        if not checker.fits(json.loads(content), schema):
-            raise InputError(
-                "response_format is refused: the model can answer what the schema forbids",
-                got=content[:200], param="response_format.json_schema.schema", code="unsupported_parameter",
-            )  # fmt: skip
+    try:
+        misfit = _misfit(task, schema)
+    except InputError as error:
+        error.param = error.param or record_format.SCHEMA
+        raise
+    if misfit is not None:
+        raise InputError(
+            "response_format is refused: the model can answer what the schema forbids",
+            got=misfit[:200], param=record_format.SCHEMA, code="unsupported_parameter",
+        )  # fmt: skip
+
+
+def _misfit(task: Task, schema: dict[str, Any]) -> str | None:
+    """An answer of the model that the schema forbids."""
+    checker, contents = Checker(schema), map(task.render, _extremes(task))
+    return next((content for content in contents if not checker.fits(json.loads(content), schema)), None)
 
 
 def answerable(model: OpenModel) -> Task:

@@ -24,6 +24,7 @@ Positive: TypeAlias = Annotated[int, Meta(ge=1)] | None
 Name: TypeAlias = Annotated[str, Meta(max_length=64)] | None
 Int64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 TEXT_PARTS = ("text", "refusal")
+IGNORED_HEADER = "x-nanosmith-ignored"
 HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MAX_NAMED = 32
 
@@ -143,6 +144,11 @@ class ChatRequest(msgspec.Struct):
 def check(request: ChatRequest) -> None:
     """Refuse what a model that answers with labels cannot do. Raises InputError naming the parameter."""
     _check_tools(request)
+    check_common(request)
+
+
+def check_common(request: ChatRequest) -> None:
+    """Refuse what no model here can do. Raises InputError naming the parameter."""
     _check_kinds(request)
     if request.metadata and not request.store:
         raise refused("metadata", "it is only kept with a stored completion", "no metadata without store")
@@ -156,7 +162,12 @@ def check(request: ChatRequest) -> None:
 
 def ignored(request: ChatRequest, given: dict[str, Any]) -> list[str]:
     """Names of parameters in the request that change nothing, unknown ones included."""
-    idle = without_effect(request, IGNORED)
+    return idle_names(request, given, IGNORED)
+
+
+def idle_names(request: ChatRequest, given: dict[str, Any], neutral: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The same, by the table of a kind of model."""
+    idle = without_effect(request, neutral)
     if request.stream_options is not None and request.stream_options.include_obfuscation:
         idle.append("stream_options.include_obfuscation")
     return idle + unknown(request, given)

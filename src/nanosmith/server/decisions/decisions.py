@@ -17,7 +17,8 @@ from nanosmith.core.errors import InputError, did_you_mean
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.structs import to_struct
 from nanosmith.core.task import Task
-from nanosmith.server.chat.completions import IGNORED_HEADER, answerable
+from nanosmith.server.chat.completions import answerable
+from nanosmith.server.chat.request import IGNORED_HEADER, refused
 from nanosmith.server.decisions.request import (
     IGNORED,
     Choice,
@@ -47,6 +48,9 @@ async def create(request: Request) -> Response:
     check_chars((_instructions(question, i) for i, question in enumerate(asked.questions)), "questions")
     cache = services(request).models
     model = await cache.get(asked.model)
+    _check_kind(model)
+    if asked.nanosmith is not None and asked.nanosmith.fields:
+        raise refused("nanosmith.fields", "decisions are about labels", "fields false")
     ask = [matched(question, i, _task(question, model)) for i, question in enumerate(asked.questions)]
     prediction = await cache.predict(model, read)
     headers = remarks(prediction)
@@ -65,6 +69,15 @@ async def create(request: Request) -> Response:
         ours |= {"out_of_scope": {"score": prediction.out_of_scope, "refused": prediction.refused}}
     made |= {"nanosmith": ours} if ours else {}
     return json_response(made, headers=headers)
+
+
+def _check_kind(model: OpenModel) -> None:
+    if model.manifest.task.kind not in ("choice", "labels"):
+        raise InputError(
+            "decisions are read off a model's labels, and this one has none",
+            got=f"a model of kind {model.manifest.task.kind}", allowed="choice or labels", param="model",
+            remedy="Ask it with /v1/chat/completions.", code="unsupported_model",
+        )  # fmt: skip
 
 
 def _explained_labels(ask: Sequence[Sequence[str]], prediction: Prediction) -> tuple[str, ...]:

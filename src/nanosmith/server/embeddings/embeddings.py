@@ -17,8 +17,7 @@ from nanosmith.core.errors import InputError
 from nanosmith.core.limits import MAX_EMBEDDED_TEXTS, MAX_EMBEDDED_TOKENS
 from nanosmith.core.structs import to_struct
 from nanosmith.jobs import models
-from nanosmith.server.chat.completions import IGNORED_HEADER
-from nanosmith.server.chat.request import HEADER_NAME, MAX_NAMED
+from nanosmith.server.chat.request import HEADER_NAME, IGNORED_HEADER, MAX_NAMED
 from nanosmith.server.embeddings.embedders import ALIASES
 from nanosmith.server.http.wire import json_response, read_json
 from nanosmith.server.models.cache import OpenModel

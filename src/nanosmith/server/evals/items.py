@@ -14,8 +14,8 @@ from nanosmith.score.graders.grade import Answer as ModelAnswer
 from nanosmith.score.graders.grade import Context, Grade, GradingError, Tools
 from nanosmith.score.graders.messages import fill_items
 from nanosmith.score.graders.template import look_up
-from nanosmith.server.chat.completions import Answer, usage
 from nanosmith.server.chat.request import ChatMessage, ChatRequest, turns
+from nanosmith.server.evals.asking import Sampled
 from nanosmith.server.evals.records import NO_ERROR
 from nanosmith.server.evals.request import kept_criterion
 from nanosmith.server.evals.rows import Row
@@ -58,7 +58,7 @@ class Evaluator:
 
     def __init__(
         self, criteria: Sequence[dict[str, Any]], sampling: Sampling | None, tools: Tools,
-        answer: Callable[[ChatRequest], Answer],
+        answer: Callable[[ChatRequest], Sampled],
     ) -> None:  # fmt: skip
         self._criteria = [(kept["id"], kept_criterion(kept)) for kept in criteria]
         self._sampling = sampling
@@ -95,11 +95,10 @@ class Evaluator:
             return _given(row)
         asked = self._sampling.request(_turns(self._sampling, row))
         answer = self._answer(asked)
-        used = usage(answer)
-        shown = _shown(row, "stop", self._params(), asked=turns(asked), text=answer.content)
-        shown |= {"model": answer.model.name, "usage": _usage(used["prompt_tokens"], used["completion_tokens"])}
-        told = ModelAnswer(answer.content, answer.model.name, used["prompt_tokens"], used["completion_tokens"])
-        return Sample(graders.sample_of(answer.content), shown, [told])
+        told = answer.told
+        shown = _shown(row, answer.finish_reason, self._params(), asked=turns(asked), text=told.text)
+        shown |= {"model": told.model, "usage": _usage(told.prompt_tokens, told.completion_tokens)}
+        return Sample(graders.sample_of(told.text, answer.calls), shown, [told])
 
     def _params(self) -> dict[str, Any]:
         given = self._sampling.params if self._sampling else {}

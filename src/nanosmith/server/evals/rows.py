@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from nanosmith.core.errors import InputError
+from nanosmith.core.json_schema import fits
 from nanosmith.core.limits import MAX_JSON_DEPTH, MAX_STORED_BYTES
 from nanosmith.data.completions import stored_completions
 from nanosmith.data.lines import decode_object, text_lines
 from nanosmith.data.reading import BadLine, Reading
-from nanosmith.score.graders.run import sample_of
+from nanosmith.score.graders.run import sample_of_message
 from nanosmith.server.evals.run_request import FileContent, FileId, Source, Stored, eval_file
-from nanosmith.server.http.json_schema import fits
 from nanosmith.server.http.wire import is_deep
 from nanosmith.store.blobs import open_blobs
 from nanosmith.store.home import Home
@@ -141,5 +141,5 @@ def _of_completion(number: int, one: Document) -> Row:
     completion = one.body["completion"]
     messages = [{"role": message["role"], "content": message["content"] or ""} for message in one.body["messages"]]
     item = {"id": one.id, "model": completion["model"], "input": messages, "metadata": one.metadata or {}}
-    sample = sample_of(completion["choices"][0]["message"]["content"] or "")
+    sample = sample_of_message(completion["choices"][0]["message"])
     return Row(number, item, sample, source_id=one.id, model=completion["model"])

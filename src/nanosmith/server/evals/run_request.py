@@ -14,8 +14,18 @@ from nanosmith.core.fields import Metadata
 from nanosmith.core.structs import to_struct
 from nanosmith.jobs.submit import check_file
 from nanosmith.score.graders.messages import Items, check_items, refuse_items, texts
+from nanosmith.server.chat import record_format
+from nanosmith.server.chat import sampling as text_models
 from nanosmith.server.chat.completions import check_format
-from nanosmith.server.chat.request import HEADER_NAME, IGNORED, ChatRequest, check, refused, without_effect
+from nanosmith.server.chat.request import (
+    HEADER_NAME,
+    IGNORED,
+    ChatRequest,
+    check,
+    check_common,
+    refused,
+    without_effect,
+)
 from nanosmith.server.evals.models import task_of
 from nanosmith.server.evals.request import below, check_fields
 from nanosmith.server.services import Services
@@ -141,15 +151,16 @@ def eval_file(ledger: Ledger, id: str) -> FileRow:
     return check_file(ledger, id, "data_source.source.id", PURPOSE)
 
 
-def ignored(asked: CreateRun) -> list[str]:
-    """Sampling parameters that change nothing, unknown ones included."""
+def ignored(asked: CreateRun, home: Services) -> list[str]:
+    """Sampling parameters that change nothing with the run's model, unknown ones included."""
     sampling = sampling_of(asked.data_source)
     if sampling is None:
         return []
     known = (*SAMPLING, MAX_COMPLETION_TOKENS, TEXT)
     given = getattr(asked.data_source, "sampling_params", None) or {}
     unknown = [name for name in given if name not in known and HEADER_NAME.fullmatch(name)]
-    return without_effect(sampling.request(ANY_TURNS), IGNORED) + unknown
+    table = text_models.IGNORED if task_of(home, sampling.model).kind == "text" else IGNORED
+    return without_effect(sampling.request(ANY_TURNS), table) + unknown
 
 
 def _check_sampling(sampling: Sampling, schema: Any, home: Services) -> None:
@@ -166,8 +177,14 @@ def _check_sampling(sampling: Sampling, schema: Any, home: Services) -> None:
         task = task_of(home, sampling.model)
     with below("data_source.sampling_params", ""):
         asked = sampling.request(ANY_TURNS)
-        check(asked)
-        check_format(asked.response_format, task)
+        if task.kind == "text":
+            text_models.plan(asked)
+        elif task.kind == "record":
+            check_common(asked)
+            record_format.plan(asked, task)
+        else:
+            check(asked)
+            check_format(asked.response_format, task)
 
 
 def _params(given: dict[str, Any]) -> dict[str, Any]:

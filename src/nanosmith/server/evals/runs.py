@@ -15,7 +15,7 @@ from starlette.routing import Route
 from nanosmith.core.errors import InputError, NotFound
 from nanosmith.core.structs import to_struct
 from nanosmith.jobs.webhooks.webhooks import announce
-from nanosmith.server.chat.completions import IGNORED_HEADER
+from nanosmith.server.chat.request import IGNORED_HEADER
 from nanosmith.server.evals.evals import CREATED, LIMIT, MOST, check_stored, eval_row
 from nanosmith.server.evals.records import (
     ITEM,
@@ -43,7 +43,7 @@ async def create(request: Request) -> Response:
     asked, sent = to_struct(content, CreateRun), once(request, content)
     row = await run_in_threadpool(_create, request, asked, content["data_source"], sent)
     services(request).wake()
-    idle = ignored(asked)
+    idle = await run_in_threadpool(ignored, asked, services(request))
     headers = {IGNORED_HEADER: ", ".join(idle)} if idle else None
     return json_response(run_object(row, _base_url(request)), status=CREATED, headers=headers)
 

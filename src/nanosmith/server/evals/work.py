@@ -16,7 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from nanosmith.core.errors import Cancelled, InputError
 from nanosmith.jobs.pulse import Pulse
 from nanosmith.jobs.webhooks.webhooks import announce
-from nanosmith.server.chat.completions import answer_to
+from nanosmith.server.evals.asking import sampled
 from nanosmith.server.evals.evals import all_documents
 from nanosmith.server.evals.items import Evaluator, Graded
 from nanosmith.server.evals.records import EVAL, ITEM, OPEN, RUN, Counts
@@ -116,7 +116,7 @@ def _grade(
     here = Services(home, ledger, Shared(None))
     evaluator = Evaluator(
         definition.body["testing_criteria"], sampling_of(asked), tools_of(here, portal.call),
-        answer=lambda question: portal.call(answer_to, question, here.models),
+        answer=lambda question: portal.call(sampled, question, here.models),
     )  # fmt: skip
     config = definition.body["data_source_config"]
     source, keeper = _narrowed(asked.source, config, row), Keeper(ledger, row)

@@ -22,8 +22,10 @@ from nanosmith.core.structs import to_struct
 from nanosmith.score.graders import run as graders
 from nanosmith.score.graders.grade import FLAGS, Answer, Ask, Grade, SamplingParams, Tools
 from nanosmith.score.graders.multi import SubGrader
+from nanosmith.server.chat.generate import is_writer, question_to, write
+from nanosmith.server.chat.request import ChatMessage, ChatRequest
 from nanosmith.server.http.wire import json_response, read_json
-from nanosmith.server.models.cache import ModelCache
+from nanosmith.server.models.cache import ModelCache, OpenModel
 from nanosmith.server.services import services
 
 MAX_GRADINGS = 4
@@ -85,6 +87,8 @@ def asker(models: ModelCache, call: Callable[..., Answer] = anyio.from_thread.ru
 
     async def answer(name: str, messages: Sequence[Message]) -> Answer:
         model = await models.get(name)
+        if is_writer(model):
+            return await _written(model, messages)
         prediction = await models.predict(model, tuple(messages))
         value = prediction.answer
         text = value if isinstance(value, str) else model.manifest.task.render(value)
@@ -94,6 +98,13 @@ def asker(models: ModelCache, call: Callable[..., Answer] = anyio.from_thread.ru
         return call(answer, name, messages)
 
     return ask
+
+
+async def _written(model: OpenModel, messages: Sequence[Message]) -> Answer:
+    """Of a text model, the likeliest text."""
+    asked = ChatRequest(model.name, msgspec.convert(msgspec.to_builtins(messages), list[ChatMessage]), temperature=0.0)
+    written = await write(question_to(model, asked))
+    return Answer(written.choices[0].text, model.name, written.prompt_tokens, written.written_tokens)
 
 
 def graded(grader: graders.Grader, grade: Grade, seconds: float) -> dict[str, Any]:

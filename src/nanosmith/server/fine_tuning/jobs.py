@@ -27,6 +27,7 @@ from nanosmith.store.records import CheckpointRow, EventRow, JobRow
 MOST = 1000  # of one page
 STRICT = "x-nanosmith-strict"
 HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+OF_METHOD = {"dpo": (*HYPERPARAMETERS, "beta")}
 
 
 async def create(request: Request) -> Response:
@@ -101,8 +102,16 @@ def job_object(row: JobRow, *, strict: bool = False) -> dict[str, Any]:
         "result_files": row.result_files, "trained_tokens": row.trained_tokens, "error": row.error or None,
         "hyperparameters": hyperparameters, "seed": row.seed, "estimated_finish": row.estimated_finish,
         "integrations": [], "metadata": row.metadata, "user_provided_suffix": row.suffix,
-        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "method": _method(row),
     }  # fmt: skip
+
+
+def _method(row: JobRow) -> dict[str, Any]:
+    asked = row.request.get("method")
+    type = "dpo" if isinstance(asked, dict) and asked.get("type") == "dpo" else "supervised"
+    names = OF_METHOD.get(type, HYPERPARAMETERS)
+    known = {name: row.hyperparameters[name] for name in names if name in row.hyperparameters}
+    return {"type": type, type: {"hyperparameters": known}}
 
 
 def event_object(row: EventRow) -> dict[str, Any]:

@@ -88,6 +88,14 @@ class QuotaExceeded(ApiError):
     headers = {"x-should-retry": "false"}  # noqa: RUF012
 
 
+class TooSlow(ApiError):
+    """A text takes longer than anybody waits for it. It would the next time, too, so clients are told not to retry."""
+
+    http_status = 503
+    code = "timeout"
+    headers = {"x-should-retry": "false"}  # noqa: RUF012
+
+
 class NotBuilt(ApiError):
     """A call that OpenAI has and this server does not have yet."""
 

@@ -25,6 +25,7 @@ from nanosmith.core.manifest import Manifest
 from nanosmith.core.prediction import Prediction, Predictor
 from nanosmith.server.http.errors import TooBusy
 from nanosmith.server.models.names import callable_model
+from nanosmith.server.models.writing import Desk
 from nanosmith.store.bundles import open_bundle
 from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
@@ -50,6 +51,7 @@ class OpenModel:
         self.name = name
         # Never shut down by hand: a request may still hold an evicted model. The thread ends with the last reference.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.desk = Desk(self._thread)
         self.opening = asyncio.get_running_loop().run_in_executor(self._thread, self._open, folder)
 
     def _open(self, folder: Path) -> None:

@@ -6,6 +6,8 @@ import msgspec
 
 
 class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`explain`: tell which words carried the answer."""
+    """`explain`: tell which words carried the answer. `fields`: tell of each field of a record how likely it is right,
+    and where it stands in the text."""
 
     explain: bool = False
+    fields: bool = False

@@ -5,7 +5,7 @@ A parameter is honoured, ignored (and named in a response header) or refused; do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -133,8 +133,13 @@ class ResponseRequest(msgspec.Struct):
 def check(request: ResponseRequest) -> None:
     """Refuse what a model that answers with labels cannot do. Raises InputError naming the parameter."""
     _check_tools(request)
+    check_common(request)
+
+
+def check_common(request: ResponseRequest) -> None:
+    """Refuse what no model here can do. Raises InputError naming the parameter."""
     if request.background:
-        raise refused("background", "an answer takes milliseconds", "background false")
+        raise refused("background", "responses are made while the client waits", "background false")
     for param, why in REFUSED.items():
         if getattr(request, param) is not None:
             raise refused(param, why, "nothing")
@@ -154,7 +159,12 @@ def check(request: ResponseRequest) -> None:
 
 def ignored(request: ResponseRequest, given: dict[str, Any]) -> list[str]:
     """Names of parameters in the request that change nothing, unknown ones included."""
-    idle = without_effect(request, IGNORED)
+    return idle_names(request, given, IGNORED)
+
+
+def idle_names(request: ResponseRequest, given: dict[str, Any], neutral: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The same, by the table of a kind of model."""
+    idle = without_effect(request, neutral)
     if request.text is not None and request.text.verbosity is not None:
         idle.append("text.verbosity")
     if request.stream_options is not None and request.stream_options.include_obfuscation:

@@ -11,17 +11,32 @@ from nanosmith.server.watch.middleware import log
 
 ENDS = ("completed_at", "usage")
 """What only a response that has ended has."""
+CALL = "function_call"
 
 
 def stream_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The events that tell of a response: it begins, each item with its parts, it is complete."""
+    yield from begun_events(response)
+    for index, item in enumerate(response["output"]):
+        at = {"output_index": index, "item_id": item["id"]}
+        text, logprobs = said(item)
+        yield from added_events(item, at)
+        yield delta_event(item, at, text, logprobs)
+        yield from done_events(item, at)
+    yield ended_event(response)
+
+
+def begun_events(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """`response` may be one that has ended."""
     begun = {name: value for name, value in response.items() if name not in ENDS}
-    begun |= {"status": "in_progress", "output": []}
+    begun |= {"status": "in_progress", "output": [], "incomplete_details": None}
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
-    for index, item in enumerate(response["output"]):
-        yield from _item_events(item, {"output_index": index})
-    yield {"type": "response.completed", "response": response}
+
+
+def ended_event(response: dict[str, Any]) -> dict[str, Any]:
+    """`response.completed` or `response.incomplete`."""
+    return {"type": f"response.{response['status']}", "response": response}
 
 
 async def server_sent(events: Iterable[dict[str, Any]]) -> AsyncIterator[bytes]:
@@ -30,26 +45,50 @@ async def server_sent(events: Iterable[dict[str, Any]]) -> AsyncIterator[bytes]:
     number = 0
     try:
         for event in events:
-            yield _encoded(event, number)
+            yield encoded(event, number)
             number += 1
     except Exception:
         log.exception("a stream failed")
         error = {"type": "error", "code": "server_error", "message": "The stream failed on the server.", "param": None}
-        yield _encoded(error, number)
+        yield encoded(error, number)
 
 
-def _item_events(item: dict[str, Any], at: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield {"type": "response.output_item.added", "item": item | {"status": "in_progress", "content": []}} | at
-    for index, part in enumerate(item["content"]):
-        inner = at | {"item_id": item["id"], "content_index": index}
-        text, logprobs = part["text"], part["logprobs"]
-        yield {"type": "response.content_part.added", "part": part | {"text": "", "logprobs": []}} | inner
-        yield {"type": "response.output_text.delta", "delta": text, "logprobs": logprobs} | inner
-        yield {"type": "response.output_text.done", "text": text, "logprobs": logprobs} | inner
-        yield {"type": "response.content_part.done", "part": part} | inner
-    yield {"type": "response.output_item.done", "item": item} | at
+def added_events(item: dict[str, Any], at: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A message or call begins; `at` has its id and its place in the output."""
+    empty: dict[str, Any] = {"arguments": ""} if item["type"] == CALL else {"content": []}
+    added = item | {"status": "in_progress"} | empty
+    yield {"type": "response.output_item.added", "item": added, "output_index": at["output_index"]}
+    if item["type"] != CALL:
+        part = item["content"][0] | {"text": "", "logprobs": []}
+        yield {"type": "response.content_part.added", "part": part, "content_index": 0} | at
 
 
-def _encoded(event: dict[str, Any], number: int) -> bytes:
+def delta_event(item: dict[str, Any], at: dict[str, Any], new: str, logprobs: list[Any]) -> dict[str, Any]:
+    """More of a call's arguments, or of a message's text."""
+    if item["type"] == CALL:
+        return {"type": "response.function_call_arguments.delta", "delta": new} | at
+    return {"type": "response.output_text.delta", "delta": new, "logprobs": logprobs, "content_index": 0} | at
+
+
+def done_events(item: dict[str, Any], at: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An item is whole."""
+    if item["type"] == CALL:
+        told = {"name": item["name"], "arguments": item["arguments"]}
+        yield {"type": "response.function_call_arguments.done"} | told | at
+    else:
+        text, logprobs = said(item)
+        yield {"type": "response.output_text.done", "text": text, "logprobs": logprobs, "content_index": 0} | at
+        yield {"type": "response.content_part.done", "part": item["content"][0], "content_index": 0} | at
+    yield {"type": "response.output_item.done", "item": item, "output_index": at["output_index"]}
+
+
+def said(item: dict[str, Any]) -> tuple[str, list[Any]]:
+    """An item's text and its log-probabilities; of a call, its arguments."""
+    if item["type"] == CALL:
+        return item["arguments"], []
+    return item["content"][0]["text"], item["content"][0]["logprobs"]
+
+
+def encoded(event: dict[str, Any], number: int) -> bytes:
     data = msgspec.json.encode(event | {"sequence_number": number})
     return b"event: %s\ndata: %s\n\n" % (event["type"].encode(), data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -13,7 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nanosmith.jobs.names import ORGANIZATION
 from nanosmith.server.access.limits import rate_headers
-from nanosmith.server.http.handlers import internal_error
+from nanosmith.server.http.errors import TryAgain
+from nanosmith.server.http.event_stream import STOPPING
+from nanosmith.server.http.handlers import error_response, internal_error
 from nanosmith.server.watch.tally import TALLY, Tally
 
 API_VERSION = "2020-10-01"
@@ -24,7 +27,8 @@ log = logging.getLogger("nanosmith.server")
 
 
 class RequestContext:
-    """Gives each request an id, adds OpenAI's headers to its response, logs one line, and hides bugs from clients.
+    """Gives each request an id, adds OpenAI's headers to its response, logs one line, and hides bugs from clients. One
+    that the server's end cuts off is answered with 503.
 
     The line is JSON: {"id", "method", "path", "status", "ms"} and, where they are known, {"project", "key" (its id),
     "model", "tokens"}. It has no bodies, queries or keys.
@@ -50,6 +54,10 @@ class RequestContext:
             await self._app(scope, receive, send_tagged)
         except ClientDisconnect:
             tally.status = CLIENT_GONE
+        except asyncio.CancelledError:
+            if not tally.status:
+                await error_response(TryAgain(STOPPING, remedy="Send it again."))(scope, receive, send_tagged)
+            raise
         except Exception:
             log.exception("request %s failed", tally.id)
             if tally.status:
