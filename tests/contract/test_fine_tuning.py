@@ -72,7 +72,6 @@ def test_jobs_create_refused(client: OpenAI, training_file: str) -> None:
         ({"model": "unheard-of"}, "model"),
         ({"suffix": "x" * 65}, "suffix"),
         ({"hyperparameters": {"n_epochs": 0}}, None),
-        ({"method": {"type": "dpo"}}, None),
         ({"method": {"type": "reinforcement", "reinforcement": {"grader": CHECK}}}, None),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, None),
     ):

@@ -101,7 +101,7 @@ def test_suffix_from_the_old_name(plan_of: Callable[..., Plan], here: Services, 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"method": {"type": "dpo", "dpo": {}}}, "this training method is not available here (got 'dpo'"),
+        ({"method": {"type": "reinforcement"}}, "this training method is not available here (got 'reinforcement'"),
         ({"model": "o9-huge"}, "no model of this name can be fine-tuned (got 'o9-huge'"),
         ({"model": OLD_MODEL}, "no fine-tuned model of this name is here"),
         ({"training_file": "file-other"}, "Say so with --file file-other=FILE"),
