@@ -19,6 +19,7 @@ from nanosmith.core.task import Task
 from nanosmith.core.watch import Watch
 from nanosmith.data.dataset import Dataset
 from nanosmith.flows import tune_record
+from nanosmith.flows.budget import Budget
 from nanosmith.flows.record_settings import check_record_settings
 from nanosmith.flows.tune import tune
 from nanosmith.predict.open import open_predictor
@@ -68,6 +69,16 @@ def home(tmp_path: Path) -> Home:
 def settings(base: Path, **more: Any) -> TuneSettings:
     given = {"epochs": 8, "batch_size": 8, "learning_rate_multiplier": 5.0, **more}
     return TuneSettings(base=str(base), **given)
+
+
+def test_a_budget_is_not_split(train: Path, base_folder: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first fit took what the budget has, it is kept: none that would be cut short comes after it."""
+    monkeypatch.setattr(Budget, "left_s", lambda self: 0.5)
+    watch = Told()
+    tuned = tune(train, settings=settings(base_folder, epochs=500, budget_s=600), home=home, watch=watch)
+    [candidate] = tuned.report.made["candidates"]
+    assert (watch.fits, candidate["fits"], tuned.report.made["fitted_on_all"]) == (1, 1, False)
+    assert tuned.report.made["settings"]["epochs_done"] < 500
 
 
 def test_a_tuning_on_records(train: Path, base_folder: Path, home: Home) -> None:

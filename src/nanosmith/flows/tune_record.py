@@ -41,6 +41,7 @@ SHORT = 400_000  # characters of all texts together, up to which the fits before
 FOLDS, FITTED_FOLDS = 5, 2
 TUNE_MAX = 500  # held-out examples of more
 TUNE_SHARE = 0.1
+MARGIN = 1.1
 
 
 class RecordFitter:
@@ -66,13 +67,15 @@ class RecordFitter:
         self._samples = samples_of(self._data)
         self._layout = self._layout_of(self._samples)
         splits = _splits(self._data, self._settings.seed)
-        again = len(self._data) <= FEW
+        few = len(self._data) <= FEW
         rows, seconds, model = [], 0.0, None
         for number, one in enumerate(splits):
-            limit_s = self._budget.left_s() / (len(splits) + again - number)
-            model, outcomes, took_s = self._tried(one, limit_s, last=not again)
+            if number and self._lacks(f"fit {number + 1}", 2 * seconds / number):
+                break
+            model, outcomes, took_s = self._tried(one, self._budget.left_s(), last=not few)
             rows.append(outcomes)
             seconds += took_s
+        again = few and (model is None or not self._lacks("a fit on all", seconds / len(rows)))
         outcomes = np.concatenate(rows)
         whole = outcomes[outcomes[:, 0] == RECORD]
         self._watch.message(f"{RECIPE}: {whole[:, 2].mean():.1%} of {len(whole):,} held-out records wholly right "
@@ -83,10 +86,15 @@ class RecordFitter:
         assert model is not None  # only what is fitted again was saved without its model
         model.confidences = confidences(outcomes)
         figures = {"recipe": RECIPE, "record_match": float(whole[:, 2].mean()), "examples": len(whole),
-                   "fits": len(splits), "seconds": round(seconds, 1)}  # fmt: skip
+                   "fits": len(rows), "seconds": round(seconds, 1)}  # fmt: skip
         notes = {"candidates": [figures], "fitted_on_all": again, "groups": len(self._layout.groups)}
         check: Any = self._samples.subset(splits[0].tune)
         return Chosen(RECIPE, cast(Any, model), check, self._fits, Calibration(examples=len(whole)), len(whole), notes)
+
+    def _lacks(self, what: str, seconds: float) -> bool:
+        """Whether the budget has no time for what takes so many seconds: a fit that is cut short is worse than one on
+        fewer examples."""
+        return self._progress.once(f"no {what}", MARGIN * seconds > self._budget.left_s())
 
     def _layout_of(self, samples: RecordSamples) -> Layout:
         from nanosmith.recipes.parts.encoder_model import plain_tokenizer
