@@ -26,7 +26,10 @@ def train(request: dict[str, Any]) -> tuple[Callable[[list[str]], list[list[floa
     samples = Samples(request["texts"], targets_of(task, values), np.ones(len(values), np.float32))
     nothing = Samples([], targets_of(task, []), np.ones(0, np.float32))
     base = Base(find_base(request["base"]), cache=Path(request["folder"]))
-    work = Work(task, samples, nothing, base, request["seed"], Watch(), {"n_epochs": request["epochs"]})
+    work = Work(
+        task=task, train=samples, tune=nothing, base=base, seed=request["seed"], watch=Watch(),
+        options={"n_epochs": request["epochs"]},
+    )  # fmt: skip
     models: list[Model] = []
     took = timed(lambda: models.append(fit(work)))
 

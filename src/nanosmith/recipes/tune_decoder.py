@@ -42,11 +42,9 @@ def fit(work: TextWork) -> DecoderModel:
         raise InputError("there is nothing to learn", got=f"{len(work.train)} examples, none with a weight above 0")
     settings = resolve(work)
     work.watch.resolved(settings)
-    run = _Run(work, settings, began_s + work.limit_s if work.limit_s else None)
-    run.progress.resume()
-    while not run.progress.finished:
-        run.epoch()
-    run.progress.keep()  # should what follows be repeated, this is not
+    run = _Run(work, settings, began_s)
+    run.train()
+    run.keep()  # should what follows be repeated, this is not
     return run.best()
 
 
@@ -67,50 +65,34 @@ def resolve(work: TextWork) -> dict[str, Any]:
     return settings | ({"beta": float(options.get("beta") or BETA)} if work.method == "dpo" else {})
 
 
-class _Run:
-    """One training run: the model with its adapter, and how far it is."""
+class _Run(TrainingRun):
+    """One training run of the model's adapter."""
 
-    def __init__(self, work: TextWork, settings: dict[str, Any], ends_s: float | None) -> None:
-        self._work, self._settings = work, settings
+    checkpoints = max(EPOCHS_MAX.values())
+
+    def __init__(self, work: TextWork, settings: dict[str, Any], began_s: float) -> None:
+        self._work, self.settings = work, settings
         self._model = work.base.new_model(work.seed)
         self._core = self._model.get_base_model()
-        self._parameters = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
-        self._epoch_steps = len(self._steps(0))
+        self._adapter = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         config = work.base.config
         self._portion = max(1, PORTION // (int(config["hidden_size"]) * int(config["num_hidden_layers"])))
-        groups = [{"params": list(self._parameters.values()), "lr": settings["learning_rate"], "weight_decay": 0.0}]
-        steps = settings["n_epochs"] * self._epoch_steps
+        groups = [{"params": list(self._adapter.values()), "lr": settings["learning_rate"], "weight_decay": 0.0}]
         self._before = self.held_out()  # by the base: a new adapter adds nothing
-        self.progress = TrainingRun(groups, steps, work.watch, work.keeper, ends_s)
-
-    def epoch(self) -> None:
-        """Train to the end of the pass that the next step is of."""
-        run, work = self.progress, self._work
-        epoch, done = divmod(run.step, self._epoch_steps)
-        for step in self._steps(epoch)[done:]:
-            if work.keeper and work.keeper.due():
-                run.keep()
-            if run.share_done() >= 1:
-                break
-            self._one_step(step)
-        figures = self._validate()
-        if work.checkpoint:
-            work.checkpoint(run.step, figures, self._as_model())
-        run.finished = run.share_done() >= 1 or self._has_stalled()
+        super().__init__(work, settings, len(self.batches(0)), groups, began_s)
 
     def best(self) -> DecoderModel:
         """The adapter of the pass with the lowest held-out loss."""
         with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                if (kept := self.progress.more.get(MORE + name)) is not None:
+            for name, parameter in self._adapter.items():
+                if (kept := self.more.get(MORE + name)) is not None:
                     parameter.copy_(torch.from_numpy(kept))
-        return self._as_model()
+        return self.model()
 
-    def _steps(self, epoch: int) -> list[list[Group]]:
-        """Of one pass; all have as many. What is random hangs on seed and epoch, so that a run that goes on after a
-        crash sees the same."""
+    def batches(self, epoch: int) -> list[list[Group]]:
+        """Of one pass; all passes have as many."""
         random = np.random.default_rng((self._work.seed, epoch))
-        answers = self._settings["batch_size"] * (2 if self._work.method == "dpo" else 1)
+        answers = self.settings["batch_size"] * (2 if self._work.method == "dpo" else 1)
         return steps_of(self._groups(self._work.train, random), answers, random)
 
     def _groups(self, samples: Sequence[TextSample], random: np.random.Generator | None) -> list[Group]:
@@ -119,14 +101,11 @@ class _Run:
             return found if random is None else [found[i] for i in random.permutation(len(found))]
         return grouped(samples, random, most=1 if self._work.method == "domain" else SHARED)
 
-    def _one_step(self, step: list[Group]) -> None:
-        run = self.progress
+    def one_step(self, batch: list[Group]) -> dict[str, float]:
         figures = _Figures()
-        run.learn_all(self._losses(step, figures))
-        run.trained_tokens += figures.read
-        run.tell({f"train_{name}": value for name, value in figures.means().items()})
-        self._work.watch.progress("train", run.step, run.steps)
-        self._work.watch.check()
+        self.learn_all(self._losses(batch, figures))
+        self.trained_tokens += figures.read
+        return {f"train_{name}": value for name, value in figures.means().items()}
 
     def _losses(self, groups: list[Group], figures: _Figures) -> Iterator[torch.Tensor]:
         """Of each portion its part of the loss of all."""
@@ -160,7 +139,7 @@ class _Run:
         """The loss of preferences; the share of pairs whose preferred answer has gained more stands as accuracy."""
         found = _of_answers(layout, losses)
         reference = torch.tensor([self._reference[answer] for group in groups for answer in _answers(group)])
-        rows, margins = preference_losses(found, reference, self._settings["beta"])
+        rows, margins = preference_losses(found, reference, self.settings["beta"])
         weights = layout.weights[::2]
         loss = (rows * weights).sum()
         right = (margins.detach() > 0).float()
@@ -185,15 +164,11 @@ class _Run:
                 self._work.watch.progress("read the preferences once", done, len(groups))
         return found
 
-    def _validate(self) -> dict[str, float]:
-        """Loss and accuracy on held-out examples, told to the watch; the adapter is kept where they are the best."""
+    def validate(self) -> dict[str, float]:
+        """Loss and accuracy on held-out examples; the adapter is kept where they are the best."""
         figures = {f"valid_{name}": value for name, value in self.held_out().items()}
-        run = self.progress
-        earlier = _valid_losses(run.told)
-        if figures:
-            run.tell(figures)
-        if not figures or figures["valid_loss"] < min(earlier, default=math.inf):
-            run.more = {MORE + name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
+        if not figures or figures["valid_loss"] < min(_valid_losses(self.told), default=math.inf):
+            self.more = {MORE + name: p.detach().cpu().numpy().copy() for name, p in self._adapter.items()}
         return figures
 
     def held_out(self) -> dict[str, float]:
@@ -205,19 +180,18 @@ class _Run:
                 self._loss(portion, figures)
         return figures.means()
 
-    def _has_stalled(self) -> bool:
-        losses = _valid_losses(self.progress.told)
-        return len(losses) > PATIENCE and min(losses) < min(losses[-PATIENCE:])
+    def is_over(self) -> bool:
+        """At the end, or where the held-out loss has risen for a while."""
+        losses = _valid_losses(self.told)
+        return super().is_over() or (len(losses) > PATIENCE and min(losses) < min(losses[-PATIENCE:]))
 
-    def _as_model(self) -> DecoderModel:
-        run = self.progress
-        done = round(run.step / self._epoch_steps, 2)
-        settings = {**self._settings, "steps": run.step, "epochs_done": done}
-        return DecoderModel(self._work, self._model, settings, run.trained_tokens, {"held_out": self._course()})
+    def model(self) -> DecoderModel:
+        notes = {"held_out": self._course()}
+        return DecoderModel(self._work, self._model, self.settings_so_far(), self.trained_tokens, notes)
 
     def _course(self) -> dict[str, Any]:
         """Held-out loss of the untouched base, and after each pass."""
-        return {"before": self._before.get("loss"), "passes": _valid_losses(self.progress.told)}
+        return {"before": self._before.get("loss"), "passes": _valid_losses(self.told)}
 
 
 class _Figures:

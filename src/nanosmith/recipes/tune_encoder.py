@@ -8,7 +8,6 @@ Wortsman et al. 2022). What each of these is worth: docs/decisions/0008.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from typing import Any
@@ -30,7 +29,6 @@ WEIGHT_DECAY = 0.01
 TOKEN_DROP = 0.15
 CONTRAST = 1.0  # weight of the contrastive loss
 KEPT = 0.7  # of the way from the start to the end of the training
-CHECKPOINTS = 3  # of the last epochs
 VALIDATED = 200  # held-out examples looked at after each epoch
 READ = 54_000  # texts in all passes together, if there are enough
 HEAD_EXAMPLES = 10_000  # that the head's first fit reads at most
@@ -43,11 +41,7 @@ def fit(work: Work) -> EncoderModel:
     settings = resolve(len(work.train), work.options)
     work.watch.resolved(settings)
     run = _Run(work, work.base.new_encoder(), _first_head(work), settings, began_s)
-    run.resume()
-    while not run.finished:
-        run.epoch()
-    if work.checkpoint:  # what becomes of the checkpoints of this fit must be the same should the rest be repeated
-        run.keep()
+    run.train()
     return run.model()
 
 
@@ -90,60 +84,33 @@ class _Run(TrainingRun):
     def __init__(
         self, work: Work, encoder: torch.nn.Module, head: torch.nn.Linear, settings: dict[str, Any], began_s: float
     ) -> None:
-        self.work, self.encoder, self.head, self.settings = work, encoder, head, settings
-        self.epoch_steps = math.ceil(len(work.train) / settings["batch_size"])
-        super().__init__(_parameter_groups(encoder, head, settings), settings["n_epochs"] * self.epoch_steps,
-                         work.watch, work.keeper, began_s + work.limit_s if work.limit_s else None)  # fmt: skip
-        self.start = [parameter.detach().clone() for parameter in self.parameters]
+        self.work, self.encoder, self.head = work, encoder, head
+        epoch_steps = math.ceil(len(work.train) / settings["batch_size"])
+        super().__init__(work, settings, epoch_steps, _parameter_groups(encoder, head, settings), began_s)
 
-    def epoch(self) -> None:
-        """Train to the end of the epoch that the next step is of."""
-        epoch, done = divmod(self.step, self.epoch_steps)
-        one = _Pass(self.work, self.settings, epoch)
-        for batch in one.batches[done:]:
-            if self.keeper and self.keeper.due():
-                self.keep()
-            if self.share_done() >= 1:
-                break
-            self._one_step(one, batch)
-        figures = self._validate()
-        if self.work.checkpoint and epoch >= self.settings["n_epochs"] - CHECKPOINTS:
-            self.work.checkpoint(self.step, figures, self.model())
-        self.finished = self.share_done() >= 1
+    def batches(self, epoch: int) -> list[list[int]]:
+        self._pass = _Pass(self.work, self.settings, epoch)
+        return self._pass.batches
 
     def model(self) -> EncoderModel:
         """The model `kept` of the way between the first weights and those of now."""
-        done = round(self.step * self.settings["n_epochs"] / self.steps, 2)
-        settings = {**self.settings, "steps": self.step, "epochs_done": done}
-        trained = [parameter.detach().clone() for parameter in self.parameters]
-        with torch.no_grad():
-            between = torch._foreach_lerp(self.start, trained, self.settings["kept"])
-            self._put(between)
-            encoder, head = copy.deepcopy(self.encoder), copy.deepcopy(self.head)
-            self._put(trained)
-        return EncoderModel(self.work, encoder, head, settings, self.trained_tokens)
+        encoder, head = self.pulled_back((self.encoder, self.head), self.settings["kept"])
+        return EncoderModel(self.work, encoder, head, self.settings_so_far(), self.trained_tokens)
 
-    def _put(self, values: list[torch.Tensor]) -> None:
-        for parameter, value in zip(self.parameters, values):
-            parameter.copy_(value)
-
-    def _one_step(self, one: _Pass, batch: list[int]) -> None:
+    def one_step(self, batch: list[int]) -> dict[str, float]:
         work = self.work
-        rows = one.rows(batch, self.step)
+        rows = self._pass.rows(batch, self.step)
         vectors = work.base.sentence_vectors(self.encoder, rows, training_type())  # (B, D)
         logits = self.head(vectors)  # (B, L)
-        targets, weights = _rows(one.samples, batch)
+        targets, weights = _rows(self._pass.samples, batch)
         loss = loss_of(work.task, logits, targets, weights)
         total = loss + CONTRAST * contrastive_loss(vectors, targets, weights) if work.task.kind == "choice" else loss
         self.learn(total)
         self.trained_tokens += sum(map(len, rows))
         accuracy = float(correct(work.task, logits.detach(), targets).float().mean())
-        self.tell({"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
-        work.watch.progress("train", self.step, self.steps)
-        work.watch.check()
+        return {"train_loss": loss.item(), "train_mean_token_accuracy": accuracy}
 
-    def _validate(self) -> dict[str, float]:
-        """Loss and accuracy on a few held-out examples, told to the watch."""
+    def validate(self) -> dict[str, float]:
         tune = self.work.tune
         if not len(tune):
             return {}
@@ -152,9 +119,7 @@ class _Run(TrainingRun):
         targets, weights = _rows(tune, few)
         loss = loss_of(self.work.task, logits, targets, weights, smoothing=0.0)
         accuracy = correct(self.work.task, logits, targets).float().mean()
-        figures = {"valid_loss": float(loss), "valid_mean_token_accuracy": float(accuracy)}
-        self.tell(figures)
-        return figures
+        return {"valid_loss": float(loss), "valid_mean_token_accuracy": float(accuracy)}
 
 
 class _Pass:

@@ -38,7 +38,6 @@ FEW = 2_000
 READ_TOKENS, READ_TEXTS = 1_500_000, 100_000  # in all passes together, at most
 PASSES = (3, 30)
 LEAST_BATCH, BATCH_TOKENS = 4, 2_000
-CHECKPOINTS = 3  # of the last epochs
 BATCH = 32  # held-out examples at once
 VALIDATED = 200  # held-out examples looked at after each epoch
 
@@ -52,11 +51,7 @@ def fit(work: RecordWork) -> RecordModel:
     settings = resolve(sum(len(row.ids) for own in rows for row in own), len(rows), work.options)
     work.watch.resolved(settings)
     run = _Fit(work, rows, settings, began_s)
-    run.resume()
-    while not run.finished:
-        run.epoch()
-    if work.checkpoint:  # what becomes of the checkpoints of this fit must be the same should the rest be repeated
-        run.keep()
+    run.train()
     return run.model()
 
 
@@ -88,33 +83,21 @@ def _batch_size(tokens: int, examples: int) -> int:
 
 class _Fit(TrainingRun):
     def __init__(self, work: RecordWork, rows: list[list[Row]], settings: dict[str, Any], began_s: float) -> None:
-        self.work, self.rows, self.settings = work, rows, settings
-        self.epoch_steps = math.ceil(len(rows) / settings["batch_size"])
+        self.work, self.rows = work, rows
         width = int(work.base.config["hidden_size"])
         tags = sum(1 + 2 * len(names) for names in work.layout.groups)
         self.net = RecordNet(work.base.new_encoder(), width, tags, sum(map(width_of, chosen_fields(work.form))))
-        super().__init__(_groups(self.net, settings), settings["n_epochs"] * self.epoch_steps, work.watch, work.keeper,
-                         began_s + work.limit_s if work.limit_s else None)  # fmt: skip
+        epoch_steps = math.ceil(len(rows) / settings["batch_size"])
+        super().__init__(work, settings, epoch_steps, _groups(self.net, settings), began_s)
         self.losses = Losses(work)
         self.maker, self.mentions = RowMaker(work.reader(), work.layout), mentions(work.train)
 
-    def epoch(self) -> None:
-        """Train to the end of the epoch that the next step is of."""
-        epoch, done = divmod(self.step, self.epoch_steps)
+    def batches(self, epoch: int) -> list[list[int]]:
         random = np.random.default_rng((self.work.seed, epoch))
         if self.settings["swapped"]:
             self._swap(random)
         sizes = [range(sum(len(row.ids) for row in own)) for own in self.rows]
-        for batch in shuffled(sizes, self.settings["batch_size"], random)[done:]:
-            if self.keeper and self.keeper.due():
-                self.keep()
-            if self.share_done() >= 1:
-                break
-            self._one_step(batch)
-        figures = self._validate()
-        if self.work.checkpoint and epoch >= self.settings["n_epochs"] - CHECKPOINTS:
-            self.work.checkpoint(self.step, figures, self.model())
-        self.finished = self.share_done() >= 1
+        return shuffled(sizes, self.settings["batch_size"], random)
 
     def _swap(self, random: np.random.Generator) -> None:
         """Other spans in some of the texts, for one pass."""
@@ -123,23 +106,18 @@ class _Fit(TrainingRun):
         self.rows = [self.maker.rows(samples, i) for i in range(len(samples))]
 
     def model(self) -> RecordModel:
-        done = round(self.step * self.settings["n_epochs"] / self.steps, 2)
-        settings = {**self.settings, "steps": self.step, "epochs_done": done}
-        return RecordModel(self.work, copy.deepcopy(self.net), settings, self.trained_tokens)
+        return RecordModel(self.work, copy.deepcopy(self.net), self.settings_so_far(), self.trained_tokens)
 
-    def _one_step(self, batch: list[int]) -> None:
+    def one_step(self, batch: list[int]) -> dict[str, float]:
         random = np.random.default_rng((self.work.seed, self.step, 1))
         caseless = random.random(len(batch)) < self.settings["caseless"]
         rows = [[_caseless(row) for row in self.rows[i]] if one else self.rows[i] for i, one in zip(batch, caseless)]
         loss, accuracy = self._loss(self.work.train, batch, rows, training_type(), self.settings["dropout"])
         self.learn(loss)
         self.trained_tokens += sum(len(row.ids) for own in rows for row in own)
-        self.tell({"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
-        self.watch.progress("train", self.step, self.steps)
-        self.watch.check()
+        return {"train_loss": loss.item(), "train_mean_token_accuracy": accuracy}
 
-    def _validate(self) -> dict[str, float]:
-        """Loss and accuracy on a few held-out examples, told to the watch."""
+    def validate(self) -> dict[str, float]:
         few = self.work.tune.subset(range(min(VALIDATED, len(self.work.tune))))
         if not len(few):
             return {}
@@ -151,9 +129,7 @@ class _Fit(TrainingRun):
                 loss, accuracy = self._loss(few, batch, [rows[i] for i in batch], torch.float32, 0.0)
                 found.append((loss.item(), accuracy, len(batch)))
         loss_sum, accuracy_sum = (sum(one[i] * one[2] for one in found) for i in (0, 1))
-        figures = {"valid_loss": loss_sum / len(few), "valid_mean_token_accuracy": accuracy_sum / len(few)}
-        self.tell(figures)
-        return figures
+        return {"valid_loss": loss_sum / len(few), "valid_mean_token_accuracy": accuracy_sum / len(few)}
 
     def _loss(
         self, samples: RecordSamples, batch: list[int], rows: list[list[Row]], dtype: torch.dtype, dropout: float

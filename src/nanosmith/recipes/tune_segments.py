@@ -23,9 +23,10 @@ from nanosmith.core.task import Task
 from nanosmith.data.augment.joins import TRAINING_MIX, joined
 from nanosmith.data.augment.patterns import TRAINED, with_random_words
 from nanosmith.predict.segments import BEGIN, INSIDE, OUTSIDE
+from nanosmith.recipes import tune_encoder
 from nanosmith.recipes.parts.batches import shuffled
 from nanosmith.recipes.parts.forward import Packing, token_vectors, training_type
-from nanosmith.recipes.parts.head import LABEL_SMOOTHING, contrastive_loss, fit_head
+from nanosmith.recipes.parts.head import contrastive_loss, fit_head, loss_of
 from nanosmith.recipes.parts.segment_model import SegmentModel, SegmentNet
 from nanosmith.recipes.parts.training_run import TrainingRun, layer_groups
 from nanosmith.recipes.tune_encoder import (
@@ -44,7 +45,6 @@ TOKEN_DROP = 0.1
 KEPT = 0.8  # of the way from the start to the end of the training
 PARTS = 1 + TRAINING_MIX.pairs + 2 * TRAINING_MIX.triples  # queries in a joined text, on average
 VALIDATED = 200  # held-out examples looked at after each epoch
-CHECKPOINTS = 3  # of the last epochs
 
 
 def fit(work: Work) -> SegmentModel:
@@ -60,107 +60,73 @@ def fit(work: Work) -> SegmentModel:
     torch.manual_seed(work.seed)
     run = _Run(work, resolve(len(work.train), work.options), began_s)
     work.watch.resolved(run.settings)
-    run.resume()
-    while not run.finished:
-        run.epoch()
-    if work.checkpoint:  # what becomes of the checkpoints of this fit must be the same should the rest be repeated
-        run.keep()
+    run.train()
     return run.model()
 
 
 def resolve(examples: int, options: Any) -> dict[str, Any]:
     """The hyperparameters for a number of examples: what the user said, else what was found to serve."""
     least, most = PASSES
-    epochs = options.get("n_epochs") or min(most, max(least, round(READ / examples)))
-    return {
-        "n_epochs": int(epochs),
-        "batch_size": int(options.get("batch_size") or (20 if examples >= 2_000 else 10)),
-        "learning_rate_multiplier": float(options.get("learning_rate_multiplier") or 1.0),
-        "learning_rate": LEARNING_RATE,
-        "head_learning_rate": HEAD_LEARNING_RATE,
-        "layer_decay": LAYER_DECAY,
-        "weight_decay": WEIGHT_DECAY,
-        "label_smoothing": LABEL_SMOOTHING,
-        "token_drop": TOKEN_DROP,
-        "contrast": CONTRAST,
+    own = {
+        "n_epochs": options.get("n_epochs") or min(most, max(least, round(READ / examples))),
+        "batch_size": options.get("batch_size") or (20 if examples >= 2_000 else 10),
         "kept": KEPT,
-        "matrix_products": str(training_type()).removeprefix("torch."),
     }
+    return tune_encoder.resolve(examples, {**options, **own}) | {"token_drop": TOKEN_DROP}
+
+
+SINGLE = Task("choice", ())  # each query of a joined text has one label
 
 
 class _Run(TrainingRun):
     def __init__(self, work: Work, settings: dict[str, Any], began_s: float) -> None:
-        self.work, self.settings = work, settings
+        self.work = work
         self.net = SegmentNet(work.base.new_encoder(), _first_head(work))
-        self.epoch_steps = math.ceil(_texts(len(work.train)) / settings["batch_size"])
         multiplier = settings["learning_rate_multiplier"]
         heads = {"params": [*self.net.head.parameters(), *self.net.tags.parameters()],
                  "lr": multiplier * HEAD_LEARNING_RATE, "weight_decay": 0.0}  # fmt: skip
         groups = [*layer_groups(self.net.encoder, multiplier * LEARNING_RATE, LAYER_DECAY, WEIGHT_DECAY), heads]
-        super().__init__(groups, settings["n_epochs"] * self.epoch_steps, work.watch, work.keeper,
-                         began_s + work.limit_s if work.limit_s else None)  # fmt: skip
-        self.start = [parameter.detach().clone() for parameter in self.parameters]
+        epoch_steps = math.ceil(_texts(len(work.train)) / settings["batch_size"])
+        super().__init__(work, settings, epoch_steps, groups, began_s)
 
-    def epoch(self) -> None:
-        """Train to the end of the epoch that the next step is of."""
-        epoch, done = divmod(self.step, self.epoch_steps)
-        one = _Pass(self.work, self.settings["batch_size"], epoch)
-        for batch in one.batches[done:]:
-            if self.keeper and self.keeper.due():
-                self.keep()
-            if self.share_done() >= 1:
-                break
-            self._one_step([one.row(i, self.step) for i in batch])
-        figures = self._validate()
-        if self.work.checkpoint and epoch >= self.settings["n_epochs"] - CHECKPOINTS:
-            self.work.checkpoint(self.step, figures, self.model())
-        self.finished = self.share_done() >= 1
+    def batches(self, epoch: int) -> list[list[int]]:
+        self._pass = _Pass(self.work, self.settings["batch_size"], epoch)
+        return self._pass.batches
 
     def model(self) -> SegmentModel:
         """The encoder `kept` of the way between its first weights and those of now; the heads as they are now."""
-        done = round(self.step * self.settings["n_epochs"] / self.steps, 2)
         net = copy.deepcopy(self.net)
-        trained = [p for group in self.optimizer.param_groups[:-1] for p in group["params"]]
-        places = {id(parameter): i for i, parameter in enumerate(self.parameters)}
-        with torch.no_grad():
-            for ours, theirs in zip(self.net.parameters(), net.parameters()):
-                if any(ours is parameter for parameter in trained):
-                    theirs.lerp_(self.start[places[id(ours)]], 1 - self.settings["kept"])
-        settings = {**self.settings, "steps": self.step, "epochs_done": done}
-        return SegmentModel(self.work, net, settings, self.trained_tokens)
+        net.encoder = self.pulled_back(self.net.encoder, self.settings["kept"])
+        return SegmentModel(self.work, net, self.settings_so_far(), self.trained_tokens)
 
-    def _one_step(self, rows: list[_Row]) -> None:
+    def one_step(self, batch: list[int]) -> dict[str, float]:
+        rows = [self._pass.row(i, self.step) for i in batch]
         packing = Packing([row.ids for row in rows], int(self.work.base.config["pad_token_id"]))
         hidden = token_vectors(self.net.encoder, packing, training_type())  # (P, D)
         vectors = functional.normalize(_means(hidden, rows), dim=1)  # (S, D) of all segments
         targets = torch.tensor([label for row in rows for label in row.labels])
         weights = torch.tensor([weight for row in rows for weight in row.weights])
         logits = self.net.head(vectors)
-        each = functional.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING, reduction="none")
-        loss = (each * weights).sum() / weights.sum().clamp(min=1e-6)
+        loss = loss_of(SINGLE, logits, targets, weights)
         tags = torch.tensor([tag for row in rows for tag in row.tags])
         tagged = functional.cross_entropy(self.net.tags(hidden), tags)
         self.learn(loss + tagged + CONTRAST * contrastive_loss(vectors, targets, weights))
         self.trained_tokens += sum(len(row.ids) for row in rows)
         accuracy = float((logits.detach().argmax(1) == targets).float().mean())
-        self.tell({"train_loss": loss.item(), "train_mean_token_accuracy": accuracy})
-        self.watch.progress("train", self.step, self.steps)
-        self.watch.check()
+        return {"train_loss": loss.item(), "train_mean_token_accuracy": accuracy}
 
-    def _validate(self) -> dict[str, float]:
-        """The share of wholly right answers to a few held-out examples, told to the watch."""
+    def validate(self) -> dict[str, float]:
+        """The share of wholly right answers."""
         tune = self.work.tune
         every = max(1, len(tune) // VALIDATED)  # single queries come first, joined ones after them
         if not len(tune):
             return {}
         right = (self.model().logits(tune.texts[::every]) > 0) == tune.targets[::every]
-        figures = {"valid_mean_token_accuracy": float(right.all(axis=1).mean())}
-        self.tell(figures)
-        return figures
+        return {"valid_mean_token_accuracy": float(right.all(axis=1).mean())}
 
 
 class _Row(NamedTuple):
-    """Token ids and tags (T); the segments' label indices and weights, and their tokens' places [start, end)."""
+    """Token ids and tags (T); the segments' label indices and weights, and the places of their tokens."""
 
     ids: list[int]
     tags: list[int]
@@ -247,5 +213,6 @@ def _first_head(work: Work) -> torch.nn.Linear:
     some = slice(None, None, -(-len(samples) // HEAD_EXAMPLES))
     vectors = torch.from_numpy(work.base.vectors(samples.texts[some], work.watch))
     targets = torch.from_numpy(samples.targets[some].argmax(axis=1))
-    task = Task("choice", work.task.labels)
-    return fit_head(task, vectors, targets, torch.from_numpy(samples.weights[some]), watch=work.watch)
+    return fit_head(
+        Task("choice", work.task.labels), vectors, targets, torch.from_numpy(samples.weights[some]), watch=work.watch
+    )

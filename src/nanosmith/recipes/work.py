@@ -71,26 +71,34 @@ class Keeper(Protocol):
         ...
 
 
-class Work(msgspec.Struct, frozen=True):
-    """Everything a recipe sees: no database, no network, no test data.
+class AnyWork(msgspec.Struct, frozen=True, kw_only=True):
+    """What every training run is given.
 
-    `tune` is held-out data for early figures and the parity gate; it may be empty. `limit_s` bounds the training in
-    seconds. `augment` makes what one pass trains on. `options` are the user's hyperparameters; what is missing there
-    the recipe derives from the data. `checkpoint(step, values, model)` is called after each epoch. A recipe that takes
-    minutes goes on from what `keeper` has, and saves there whenever that is due. `start_head`, weight (D, L) and bias
-    (L), is where a head for the base's vectors starts from that is known already.
+    `limit_s` bounds the training in seconds. `options` are the user's hyperparameters; what is missing there the recipe
+    derives from the data. `checkpoint(step, values, model)` is called after an epoch. A recipe that takes minutes goes
+    on from what `keeper` has, and saves there whenever that is due.
+    """
+
+    seed: int
+    watch: Watch
+    options: Mapping[str, Any] = {}
+    limit_s: float | None = None
+    checkpoint: Callable[[int, dict[str, float], Any], None] | None = None
+    keeper: Keeper | None = None
+
+
+class Work(AnyWork, frozen=True, kw_only=True):
+    """Everything a recipe of labels sees: no database, no network, no test data.
+
+    `tune` is held-out data for early figures and the parity gate; it may be empty. `augment` makes what one pass trains
+    on. `start_head`, weight (D, L) and bias (L), is where a head for the base's vectors starts from that is known
+    already.
     """
 
     task: Task
     train: Samples
     tune: Samples
     base: Base
-    seed: int
-    watch: Watch
-    options: Mapping[str, Any] = {}
-    limit_s: float | None = None
-    checkpoint: Callable[[int, dict[str, float], Model], None] | None = None
-    keeper: Keeper | None = None
     augment: Augment | None = None
     start_head: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 

@@ -74,7 +74,8 @@ def test_reading_and_writing_does_not_drift(work: Callable[..., Work], tmp_path:
             torch.from_numpy(base.head[0].T.copy()),
             torch.from_numpy(base.head[1].copy()),
         )
-        model = EncoderModel(Work(given.task, given.train, given.tune, base, 0, given.watch), None, head, {}, 0)
+        again = Work(task=given.task, train=given.train, tune=given.tune, base=base, seed=0, watch=given.watch)
+        model = EncoderModel(again, None, head, {}, 0)
     off = np.abs(model.logits(texts) - wanted).mean() / np.abs(wanted).mean()
     assert off < 0.2
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import msgspec
 from tokenizers import Tokenizer
 
 from nanosmith.core.record import RecordForm
-from nanosmith.core.watch import Watch
 from nanosmith.predict.record_layout import Layout
 from nanosmith.predict.record_reader import Reader
 from nanosmith.recipes.parts.base import Base
 from nanosmith.recipes.parts.encoder_model import plain_tokenizer
 from nanosmith.recipes.parts.record_rows import RecordSamples
-from nanosmith.recipes.work import Keeper
+from nanosmith.recipes.work import AnyWork
 
 
-class RecordWork(msgspec.Struct, frozen=True):
+class RecordWork(AnyWork, frozen=True, kw_only=True):
     """As `Work`, for the fields of records."""
 
     form: RecordForm
@@ -26,12 +21,6 @@ class RecordWork(msgspec.Struct, frozen=True):
     train: RecordSamples
     tune: RecordSamples
     base: Base
-    seed: int
-    watch: Watch
-    options: Mapping[str, Any] = {}
-    limit_s: float | None = None
-    checkpoint: Callable[[int, dict[str, float], Any], None] | None = None
-    keeper: Keeper | None = None
 
     def plain_tokenizer(self) -> Tokenizer:
         plain: Tokenizer = plain_tokenizer(self.base)

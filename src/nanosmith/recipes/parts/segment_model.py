@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from nanosmith.core.watch import Watch
 from nanosmith.predict.local import TOKENIZER_FILE
 from nanosmith.predict.segments import HEAD_FILE, Head, read, scores
 from nanosmith.recipes.parts.batches import by_length
@@ -96,9 +95,5 @@ class SegmentModel:
                 for i, tokens, tags in zip(batch, hidden.split(sizes), self.net.tags(hidden).split(sizes)):
                     yield i, tokens.numpy(), tags.numpy()
                 done += len(batch)
-                _told(self._watch, done, len(ids))
-
-
-def _told(watch: Watch, done: int, total: int) -> None:
-    watch.check()
-    watch.progress("score held-out examples", done, total)
+                self._watch.check()
+                self._watch.progress("score held-out examples", done, len(ids))
