@@ -40,6 +40,7 @@ def test_sound_entities() -> None:
         ([entity(12, 16, "Rome")], "span_text", 'at [12, 16) stands "Rom", not "Rome"'),
         ([entity(13, 17), entity(13, 17)], "overlapping_entities", "overlap"),
         ([entity(13, 17), entity(16, 22)], "overlapping_entities", "overlap"),
+        ([entity(4, 17, label="trip"), entity(13, 22)], "overlapping_entities", "neither is inside"),
     ],
 )
 def test_bad_entities(content: Any, code: str, said: str) -> None:
@@ -69,7 +70,7 @@ def test_the_remedy_says_where_it_stands(wrong: dict[str, Any], remedy: str) -> 
 
 
 def test_nested() -> None:
-    """Entities of different labels may overlap; the first such pair is told."""
+    """An entity may be inside of one with another label; the first such pair is told."""
     inner = checked_entities([entity(4, 17, label="trip"), entity(13, 17)], TEXT)
     assert nested(inner) == '"flies to Rome" at [4, 17) (trip) and "Rome" at [13, 17) (city)'
     assert nested(inner[1:]) is None

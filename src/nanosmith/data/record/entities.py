@@ -23,12 +23,27 @@ def checked_entities(content: object, text: str) -> list[dict[str, Any]]:
         for one, other in pairwise(of_label):
             if other["start"] < one["end"]:
                 message = f"two entities with the label {shown(label)} overlap: {_place(one)} and {_place(other)}"
-                raise BadLine("overlapping_entities", message, "Keep one of them, or give them different labels.")
+                raise BadLine("overlapping_entities", message, "Keep one of them.")
+    if (two := _crossing(found)) is not None:
+        message = f"two entities overlap, and neither is inside of the other: {_place(two[0])} and {_place(two[1])}"
+        raise BadLine("overlapping_entities", message, f"Put their borders right, or keep one of them. {COUNT}")
     return found
 
 
+def _crossing(entities: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Two entities of which each has characters that the other has not, beside some that both have."""
+    around: list[dict[str, Any]] = []  # each inside of the one before
+    for entity in sorted(entities, key=lambda one: (one["start"], -one["end"])):
+        while around and around[-1]["end"] <= entity["start"]:
+            around.pop()
+        if around and around[-1]["end"] < entity["end"]:
+            return around[-1], entity
+        around.append(entity)
+    return None
+
+
 def nested(entities: list[dict[str, Any]]) -> str | None:
-    """The first two of (sorted) entities that overlap; None where there are none."""
+    """The first two of (sorted) entities of which one is inside of the other; None where there are none."""
     for one, other in pairwise(entities):  # sorted by start: where any overlaps, the next one does
         if other["start"] < one["end"]:
             return f"{_place(one)} and {_place(other)}"

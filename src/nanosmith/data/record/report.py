@@ -127,13 +127,13 @@ def _not_copied(row: FieldRow, field: Field, dataset: Dataset, contents: Sequenc
 
 
 def _nested(dataset: Dataset, contents: Sequence[Any]) -> list[Problem]:
-    """Entities of different labels that overlap; those of one label are errors of their lines."""
+    """Entities inside of one with another label; other overlaps are errors of their lines."""
     found = {i: text for i, content in enumerate(contents) if (text := nested(content.get(ENTITIES) or []))}
 
     def describe(i: int) -> str:
         return f"line {dataset.examples[i].line}: {found[i]}"
 
-    message = f"examples in which entities of different labels overlap: {len(found):,}; they are learnt as they stand"
+    message = f"examples with an entity inside of one with another label: {len(found):,}; they are learnt as they stand"
     remedy = "If one of the two is enough, remove the other."
     return warning("nested_entities", message, remedy, dataset, list(found), describe)
 
