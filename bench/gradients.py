@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT
+from nanosmith.predict.graph_names import GRAPH_FILE, INPUT, OUTPUT
 from nanosmith.predict.local import TOKENIZER_FILE, LocalPredictor
 from nanosmith.predict.static import WEIGHTS_FILE
 

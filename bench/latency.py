@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT, open_session
+from nanosmith.predict.graph_names import GRAPH_FILE, INPUT, OUTPUT
+from nanosmith.predict.graph_session import open_session
 from nanosmith.predict.local import LocalPredictor
 from nanosmith.predict.open import open_predictor
 from nanosmith.store.bundles import open_bundle

@@ -24,9 +24,10 @@ import numpy as np
 
 from nanosmith.core.json_schema import fits
 from nanosmith.data.load import load
-from nanosmith.predict.encoder import INPUT, open_session
+from nanosmith.predict.graph_names import CODE_INPUT, GRAPH_FILE, INPUT
+from nanosmith.predict.graph_session import open_session
 from nanosmith.predict.open import open_predictor
-from nanosmith.predict.record import CODE_INPUT, GRAPH_FILE, RecordPredictor
+from nanosmith.predict.record import RecordPredictor
 from nanosmith.store.bundles import open_bundle
 
 SETS = ("sgd_slots", "restaurant8k", "restaurant8k/train_shard5", "snips", "ncbi_disease", "wnut17", "sroie")

@@ -28,6 +28,7 @@ GROUP_PACKAGES = {
     "predictors": "nanosmith.predict",
     "recipes": "nanosmith.recipes",
     "readers": "nanosmith.data.readers",
+    "dialects": "nanosmith.predict.endpoint.dialects",
 }
 
 

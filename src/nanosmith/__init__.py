@@ -15,6 +15,9 @@ _LAZY = {
     "tune": "nanosmith.flows.tune:tune",
     "evaluate": "nanosmith.flows.evaluate:evaluate",
     "open": "nanosmith.predict.open:open_predictor",
+    "route": "nanosmith.predict.route:route",
+    "step": "nanosmith.predict.route:step",
+    "endpoint": "nanosmith.predict.route:endpoint",
 }
 
 __all__ = ["__version__", *_LAZY]

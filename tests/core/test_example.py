@@ -24,3 +24,11 @@ def test_plain_text_is_a_user_turn() -> None:
     """A conversation stays as it is."""
     assert as_messages("hi") == (Message("user", "hi"),)
     assert as_messages([Message("system", "x"), Message("user", "y")]) == (Message("system", "x"), Message("user", "y"))
+
+
+def test_soft_labels_are_part_of_the_content() -> None:
+    """A teacher's probabilities change the digest; their order does not."""
+    plain = Example((Message("user", "hi"),), "a", 1)
+    soft = Example((Message("user", "hi"),), "a", 1, soft={"a": 0.5, "b": 0.5})
+    assert plain.digest != soft.digest
+    assert soft.digest == Example((Message("user", "hi"),), "a", 9, soft={"b": 0.5, "a": 0.5}).digest

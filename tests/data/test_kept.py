@@ -17,7 +17,7 @@ TASK = Task("choice", ("login", "refund"))
 TRAIN = Dataset(
     (
         Example((Message("user", "hi"), Message("assistant", "yes?"), Message("user", "money ☂")), "refund", 3, 0.25),
-        Example((Message("system", "Which?"), Message("user", "password")), "login", 4),
+        Example((Message("system", "Which?"), Message("user", "password")), "login", 4, soft={"login": 0.7}),
     ),
     TASK,
 )

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT
+from nanosmith.predict.graph_names import GRAPH_FILE, INPUT, OUTPUT
 from nanosmith.predict.open import open_predictor
 from nanosmith.predict.tfidf import VOCABULARY_FILE, WEIGHTS_FILE, Vocabulary
 from nanosmith.store.bundles import Bundle, seal
@@ -71,13 +71,17 @@ def tiny_tfidf(folder: Path) -> Bundle:
     return seal(draft, manifest, folder)
 
 
-@pytest.fixture(params=["static/1 choice", "static/1 labels", "encoder/1", "tfidf/1"])
+@pytest.fixture(params=["static/1 choice", "static/1 labels", "encoder/1", "tfidf/1", "cascade/1"])
 def predictor(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Each kind of local predictor in turn."""
     if request.param == "encoder/1":
         return open_predictor(tiny_encoder(tmp_path / "bundle"))
     if request.param == "tfidf/1":
         return open_predictor(tiny_tfidf(tmp_path / "bundle"))
+    if request.param == "cascade/1":
+        from tests.predict.cascades import tiny_cascade
+
+        return open_predictor(tiny_cascade(tmp_path / "bundle"))
     kind = "choice" if request.param.endswith("choice") else "labels"
     return open_predictor(tiny_bundle(tmp_path / "bundle", kind=kind))  # type: ignore[arg-type]
 

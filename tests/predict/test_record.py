@@ -15,8 +15,9 @@ from nanosmith.core.example import Message
 from nanosmith.core.prediction import Predictor
 from nanosmith.core.record import Field, RecordForm
 from nanosmith.core.task import Task
+from nanosmith.predict.graph_names import CODE_INPUT, GRAPH_FILE, INPUT, OUTPUT, TAGS
 from nanosmith.predict.open import open_predictor
-from nanosmith.predict.record import CODE_INPUT, GRAPH_FILE, INPUT, OUTPUT, TAGS, RecordPredictor
+from nanosmith.predict.record import RecordPredictor
 from nanosmith.predict.record_layout import LAYOUT_FILE, Confidences, Layout
 from nanosmith.store.bundles import Bundle, seal
 from nanosmith.testing import tiny_bundle
@@ -78,6 +79,14 @@ def test_answers_a_record(predictor: RecordPredictor) -> None:
     assert answer.confidence is not None
     assert 0.5 < answer.confidence < 1
     assert (answer.tokens, answer.dropped_tokens, answer.labels) == (2, 0, ())
+
+
+def test_answers_do_not_depend_on_neighbours(predictor: RecordPredictor) -> None:
+    """Alone, or among longer and shorter texts in any order: exactly the same record."""
+    texts = ["Book Oslo", "", "book rome and oslo " * 60, "rome"]
+    together = predictor.predict(texts)
+    assert together == [predictor.predict([text])[0] for text in texts]
+    assert together[::-1] == predictor.predict(texts[::-1])
 
 
 def test_entities_are_of_the_last_user_turn(predictor: RecordPredictor) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanosmith.predict.segments import BEGIN, INSIDE, OUTSIDE, Head, log_softmax, margins, scores, segments
+from nanosmith.predict.log_softmax import log_softmax
+from nanosmith.predict.segments import BEGIN, INSIDE, OUTSIDE, Head, margins, scores, segments
 
 LABELS = 4
 HEAD = Head(np.eye(8, LABELS, dtype=np.float32) * 20, np.zeros(LABELS, np.float32))

@@ -107,3 +107,17 @@ def test_edits_of_a_word() -> None:
 def test_corrections_are_in_order() -> None:
     """Several corrections are made at once."""
     assert applied("ab cd", [Correction(0, 2, "x"), Correction(3, 5, "yyy")]) == "x yyy"
+
+
+@pytest.mark.parametrize("text", ["where is my crad?", "İS thé CRAD", "my ca rd, my ca rd", "ΟΔΟΣ mooney", "", "’’ '"])
+def test_asked_again(tokenizer: Tokenizer, speller: Speller, text: str) -> None:
+    """What is remembered of words changes no answer: asked twice, or by one that has seen nothing yet."""
+    fresh = Speller(speller._counts, tokenizer)
+    assert speller.corrections(text) == speller.corrections(text) == fresh.corrections(text)
+
+
+def test_texts_of_usual_words_are_not_looked_at(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words that are frequent in the training texts are right, without a look at their neighbours."""
+    speller = Speller.learn(20 * ["where is my card"], tokenizer)
+    monkeypatch.delattr(Speller, "_is_odd")
+    assert speller.corrections("My card IS where, my card?") == []

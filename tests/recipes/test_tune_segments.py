@@ -42,6 +42,10 @@ def test_answers_joined_queries(singles: Callable[..., Work], tmp_path: Path) ->
     given = [prediction.value for prediction in predictor.predict(texts)]
     assert given == [("refund",), ("login",), ("login", "refund"), ("login", "refund")]
     assert ((model.logits(texts) > 0).sum(axis=1) == [1, 1, 2, 2]).all()
+    for text, among in zip(texts, predictor.predict(texts)):  # no answer depends on its neighbours
+        [alone] = predictor.predict([text])
+        assert alone.value == among.value
+        np.testing.assert_allclose(alone.probabilities, among.probabilities, atol=1e-4)
 
 
 def test_examples_need_one_label(work: Callable[..., Work]) -> None:

@@ -31,26 +31,26 @@ def eval_(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
 ) -> None:
     """Measure accuracy, confidence, latency, cost and robustness of a tuned model."""
+    from nanosmith.cli.page import write_page
     from nanosmith.cli.resolve import bundle_path
+    from nanosmith.score.render import as_html, as_text
     from nanosmith.score.render import as_json as json_of
-    from nanosmith.score.render import as_text
 
     if html is not None:
         _check_page(html)
     report = _run(bundle_path(bundle), file, prices, seed if deep else None, oos_label)
     if html is not None:
-        _write_page(report, html)
+        write_page(as_html(report), html)
     typer.echo(json_of(report) if as_json else as_text(report))
 
 
 def _check_page(html: Path) -> None:
-    """What would stop the writing at the end is found at the start. Raises MissingExtra, InputError."""
-    from nanosmith.core.errors import InputError
+    """Raises MissingExtra, InputError."""
+    from nanosmith.cli.page import check_target
     from nanosmith.score.render import check_html
 
     check_html()
-    if html.is_dir():
-        raise InputError("this is a folder", where=str(html), allowed="a file to write the page to", param="html")
+    check_target(html)
 
 
 def _run(bundle: Path, file: Path, prices: Path | None, deep_seed: int | None, oos_label: str | None) -> Report:
@@ -61,11 +61,3 @@ def _run(bundle: Path, file: Path, prices: Path | None, deep_seed: int | None, o
     table = load_prices(prices)
     with RichWatch() as watch:
         return evaluate(bundle, file, watch=watch, prices=table, deep_seed=deep_seed, oos_label=oos_label)
-
-
-def _write_page(report: Report, html: Path) -> None:
-    from nanosmith.score.render import as_html
-    from nanosmith.store.atomic import write_atomic
-
-    write_atomic(html, as_html(report).encode())
-    typer.echo(f"The page is in {html}.", err=True)

@@ -9,13 +9,25 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from nanosmith.cli.autopilot import autopilot, captured
+from nanosmith.cli.budgets import budgets
+from nanosmith.cli.cascade import cascade
+from nanosmith.cli.certify import certify
 from nanosmith.cli.check import check
+from nanosmith.cli.compress import compress
+from nanosmith.cli.costs import costs
 from nanosmith.cli.errors import user_errors
 from nanosmith.cli.eval import eval_
+from nanosmith.cli.export import export
 from nanosmith.cli.import_ import import_
 from nanosmith.cli.keys import keys, projects
+from nanosmith.cli.label import label
 from nanosmith.cli.ls import ls
+from nanosmith.cli.models import models
 from nanosmith.cli.predict import predict
+from nanosmith.cli.profile import profile
+from nanosmith.cli.providers import providers
+from nanosmith.cli.routes import routes
 from nanosmith.cli.serve import serve
 from nanosmith.cli.show import show
 from nanosmith.cli.tune import tune
@@ -58,16 +70,29 @@ def root(
 
 app.command("check")(check)
 app.command("tune")(tune)
+app.command("cascade")(cascade)
+app.command("label")(label)
+app.command("compress")(compress)
+app.command("profile")(profile)
 app.command("eval")(eval_)
+app.command("certify")(certify)
 app.command("predict")(predict)
 app.command("serve")(serve)
 app.command("worker")(worker)
 app.command("import")(import_)
+app.command("export")(export)
+app.command("autopilot")(autopilot)
+app.command("captured")(captured)
 app.command("ls")(ls)
+app.command("models")(models)
+app.command("routes")(routes)
 app.command("show")(show)
 app.add_typer(keys, name="keys")
 app.add_typer(projects, name="projects")
+app.add_typer(providers, name="providers")
 app.add_typer(webhooks, name="webhooks")
+app.command("costs")(costs)
+app.add_typer(budgets, name="budgets")
 
 
 def main() -> None:

@@ -30,19 +30,10 @@ def bundle_path(name_or_path: str | Path, home: Home | None = None) -> Path:
 
 
 def _model_bundles(home: Home | None) -> dict[str, Path]:
-    """The bundle's folder of every model in the ledger; nothing is created where there is no ledger yet."""
     from nanosmith.store.home import open_home
+    from nanosmith.store.named import model_bundles
 
-    home = home or open_home()
-    if not home.has_ledger:
-        return {}
-    from nanosmith.store.ledger import open_ledger
-
-    ledger = open_ledger(home)
-    try:
-        return {row.name: home.bundles / row.bundle for row in ledger.models()}
-    finally:
-        ledger.close()
+    return model_bundles(home or open_home())
 
 
 def _remedy(name: str, known: dict[str, Path]) -> str:

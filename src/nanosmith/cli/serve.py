@@ -31,6 +31,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on. Another than loopback needs a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     home: Annotated[Path | None, typer.Option(help="Data folder. Default: $NANOSMITH_HOME, else ~/.nanosmith.")] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="Offer all remote models by their own names, too.")] = False,
 ) -> None:
     """Serve the OpenAI API: files, fine-tuning jobs, models, chat completions and decisions.
 
@@ -39,7 +40,7 @@ def serve(
     key = os.environ.get(KEY_VARIABLE) or None
     check_exposure(host, lambda: key is not None or _has_keys(home))
     with listener(host, port) as sock:
-        _run(sock, home, key)
+        _run(sock, home, key, remote=remote)
 
 
 def check_exposure(host: str, has_key: Callable[[], bool]) -> None:
@@ -85,7 +86,7 @@ def _no_listener(error: OSError, host: str, port: int) -> NanosmithError:
     return NanosmithError(f"cannot listen: {error.strerror}", got=f"{host}:{port}")
 
 
-def _run(sock: socket.socket, folder: Path | None, key: str | None) -> None:
+def _run(sock: socket.socket, folder: Path | None, key: str | None, *, remote: bool) -> None:
     try:
         import starlette
         import uvicorn
@@ -99,7 +100,10 @@ def _run(sock: socket.socket, folder: Path | None, key: str | None) -> None:
 
     opened: Home = open_home(folder)
     supervisor: Supervisor = Supervisor(opened)
-    server = make_server(create_app(opened, supervisor=supervisor, api_key=key, spans=tracing.from_environment()))
+    app = create_app(opened, supervisor=supervisor, api_key=key, spans=tracing.from_environment())
+    if remote:
+        app.state.services.shared.routing.allow_remote("*")
+    server = make_server(app)
     host, port = sock.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     typer.echo(f"Nanosmith answers at http://{shown}:{port}/v1 (data folder: {opened.root}). Ctrl-C stops it.")

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from nanosmith.core.manifest import Manifest
     from nanosmith.core.task import Task
+    from nanosmith.store.bundles import Bundle
 
 SHOWN_LABELS = 20
 SHARES = ("accuracy", "macro_f1", "micro_f1")
@@ -37,13 +38,24 @@ def show(
             "bundle": str(bundle.path.resolve()),
             "digest": bundle.digest,
             "bytes": bundle.manifest.total_bytes,
+            "engine": _engine(bundle),
             "manifest": msgspec.to_builtins(bundle.manifest),
             "report": report or None,
         }
         typer.echo(json.dumps(shown, ensure_ascii=False))
         return
-    for heading, value in [*_about(bundle.manifest), *_figures(report), ("bundle", str(bundle.path.resolve()))]:
+    engine = _engine(bundle)
+    about = [*_about(bundle.manifest), *([("runs in", engine)] if engine else []), *_figures(report)]
+    for heading, value in [*about, ("bundle", str(bundle.path.resolve()))]:
         typer.echo(f"{heading:<13}{value}")
+
+
+def _engine(bundle: Bundle) -> str | None:
+    """What computes an encoder on this machine."""
+    from nanosmith.predict.graph_names import GRAPH_FILE
+    from nanosmith.predict.graph_session import PREDICTORS, engine_of
+
+    return engine_of(bundle.file(GRAPH_FILE)) if bundle.manifest.predictor in PREDICTORS else None
 
 
 def _about(manifest: Manifest) -> list[tuple[str, str]]:
@@ -57,6 +69,7 @@ def _about(manifest: Manifest) -> list[tuple[str, str]]:
         ("task", task.kind if task.kind in ("record", "text") else f"{task.kind}, answers as {task.form}"),
         *_knows(task),
         ("recipe", manifest.recipe),
+        *_stages(manifest),
         ("base", manifest.base.name),
         ("data", f"{data.train_examples:,} examples"),
         ("data digest", data.digest),
@@ -64,6 +77,15 @@ def _about(manifest: Manifest) -> list[tuple[str, str]]:
         ("calibrated", calibrated),
         ("size", f"{size_text(manifest.total_bytes)}, {len(manifest.files)} files"),
     ]
+
+
+def _stages(manifest: Manifest) -> list[tuple[str, str]]:
+    """Of a cascade: who answers how much."""
+    found = manifest.notes.get("stages")
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), float) for key in ("share", "threshold")):
+        return []
+    quick = f"quick {100 * found['share']:.0f} % (from a confidence of {found['threshold']:.2f} on)"
+    return [("stages", f"{quick}, thorough the rest")]
 
 
 def _knows(task: Task) -> list[tuple[str, str]]:

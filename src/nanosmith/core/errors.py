@@ -10,6 +10,7 @@
     ├── StorageFull           the disk is full: HTTP 507
     ├── Unavailable           something that we need is away for a moment: HTTP 503
     ├── Misconfigured         a setting of this installation cannot work: HTTP 500
+    ├── OverBudget            a budget of money does not allow a call: HTTP 429
     └── Cancelled             somebody asked to stop
 
 A message always says what, where, got versus allowed, and the remedy; `explain` is the one place that formats it.
@@ -96,6 +97,14 @@ class Unavailable(NanosmithError):
 
 class Misconfigured(NanosmithError):
     code = "misconfigured"
+
+
+class OverBudget(NanosmithError):
+    """`may_pass`: there is money, but calls under way hold it, and may give some back."""
+
+    http_status = 429
+    code = "insufficient_quota"
+    may_pass = False
 
 
 class Cancelled(NanosmithError):

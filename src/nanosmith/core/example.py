@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -25,7 +25,8 @@ class Example(msgspec.Struct, frozen=True):
 
     `messages` are the turns before the answer, oldest first; `answer` is the wanted assistant content, verbatim;
     `line` is the 1-based line (or CSV row) in the source file; `weight` in [0, 1] scales its loss. `others` are further
-    answers that are as good (references of a generated text), `rejected` is one that is worse (a preference).
+    answers that are as good (references of a generated text), `rejected` is one that is worse (a preference). `soft`
+    has a teacher's probability per label, in [0, 1].
     """
 
     messages: tuple[Message, ...]
@@ -34,12 +35,14 @@ class Example(msgspec.Struct, frozen=True):
     weight: float = 1.0
     others: tuple[str, ...] = ()
     rejected: str | None = None
+    soft: Mapping[str, float] | None = None
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of input and answer; equal content has an equal digest, wherever it stands."""
         content: tuple[object, ...] = ([[m.role, m.content] for m in self.messages], self.answer)
         content += () if self.rejected is None else (self.rejected,)
+        content += () if self.soft is None else (sorted(self.soft.items()),)
         return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 

@@ -19,6 +19,7 @@ MAX_UPLOAD_PARTS = 1_000  # parts of one upload
 MAX_STORED_BYTES = 1024**2  # a stored chat completion, with its request
 MAX_BODY_BYTES = 16 * 1024**2  # a JSON request body
 MAX_OPEN_MODELS = 4  # models a server keeps in memory
+MAX_KEPT_ANSWER_BYTES = 32_000_000  # of answers that a server keeps to give them again
 MAX_WAITING_PREDICTIONS = 512  # predictions that may wait at a server; above it: 429
 MAX_WRITERS = 8  # texts that one model writes at a time, in turns
 MAX_WAITING_WRITERS = 64  # texts that may wait for that, of one model; above it: 429

@@ -11,7 +11,9 @@ from nanosmith.core.task import Task
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
-REPORT_FILES = ("report.json", "report.html")
+HELD_OUT_FILE = "held-out.safetensors"
+REPORT_FILES = ("report.json", "report.html", HELD_OUT_FILE)
+"""They tell about a model, and do not answer."""
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,7 +38,7 @@ class Prediction(msgspec.Struct, frozen=True):
 
     `out_of_scope` in [0, 1] tells how little the input looks like any label's examples, None where nothing tells it; it
     is `refused` from 0.5 on, and `answer` is then `none_label`, where the predictor has one. `value` stays the best
-    label. `fields` are a record's, in its order; entities follow.
+    label. `fields` are a record's, in its order; entities follow. `is_kept`: it was given before, and kept.
     """
 
     value: Value
@@ -51,6 +51,7 @@ class Prediction(msgspec.Struct, frozen=True):
     far: Far | None = None
     none_label: str | None = None
     fields: tuple[FieldAnswer, ...] = ()
+    is_kept: bool = False
 
     @property
     def out_of_scope(self) -> float | None:
@@ -60,6 +61,14 @@ class Prediction(msgspec.Struct, frozen=True):
     def refused(self) -> bool:
         """Whether the input is taken for one that is about none of the labels."""
         return self.out_of_scope is not None and self.out_of_scope >= 0.5
+
+    @property
+    def sureness(self) -> float | None:
+        """What a route compares with a threshold: the confidence (of a record, that of its least sure field), less the
+        further the input is out of scope; docs/certificates.md has figures. None where the model was not calibrated."""
+        sure = [field.confidence for field in self.fields] or [self.confidence]
+        known = [one for one in sure if one is not None]
+        return min(known) * (1 - (self.out_of_scope or 0.0) ** 2) if len(known) == len(sure) else None
 
     @property
     def answer(self) -> Value:

@@ -16,6 +16,7 @@ from nanosmith.core.errors import NotFound, did_you_mean
 BUILT_IN: dict[str, dict[str, str]] = {
     "predictors": {
         "static/1": "nanosmith.predict.static:StaticPredictor",
+        "cascade/1": "nanosmith.predict.cascade:CascadePredictor",
         "encoder/1": "nanosmith.predict.encoder:EncoderPredictor",
         "segments/1": "nanosmith.predict.segments:SegmentsPredictor",
         "decoder/1": "nanosmith.predict.decoder:Decoder",
@@ -38,6 +39,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "conll": "nanosmith.data.readers.conll:read",
         "preference": "nanosmith.data.readers.preference:read",
         "passages": "nanosmith.data.readers.passages:read",
+    },
+    "dialects": {
+        "openai": "nanosmith.predict.endpoint.dialects.openai:OpenAI",
+        "anthropic": "nanosmith.predict.endpoint.dialects.anthropic:Anthropic",
+        "gemini": "nanosmith.predict.endpoint.dialects.gemini:Gemini",
     },
 }
 

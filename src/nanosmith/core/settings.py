@@ -14,7 +14,7 @@ from nanosmith.core.task import Kind
 Size: TypeAlias = Literal["auto", "pico", "nano", "mini"]
 LabelErrors: TypeAlias = Literal["keep", "drop", "downweight"]
 Method: TypeAlias = Literal["supervised", "dpo", "domain"]
-UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,12 +61,13 @@ class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     general: str | None = None
 
 
-def parse_duration(text: str) -> float:
-    """Seconds in "90s", "5m", "1.5h" or a plain number of seconds. Raises InputError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+def parse_duration(text: str, option: str = "--budget", example: str = "5m") -> float:
+    """Seconds in "800ms", "90s", "5m", "1.5h" or a plain number of seconds. Raises InputError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smh]?)\s*", text)
     seconds = float(match[1]) * UNITS_S[match[2] or "s"] if match else 0.0
     if not 0 < seconds < math.inf:
         raise InputError(
-            "not a duration", got=repr(text), allowed="a number with s, m or h, above zero", remedy="Try --budget 5m."
-        )
+            "not a duration", got=repr(text), allowed="a number with ms, s, m or h, above zero",
+            remedy=f"Try {option} {example}.",
+        )  # fmt: skip
     return seconds

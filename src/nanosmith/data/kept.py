@@ -3,8 +3,8 @@
 FOLDER/DIGEST/train.jsonl   the training examples; DIGEST is that of the manifest's `data`
 FOLDER/DIGEST/test.jsonl    those that were held out for the report: the model has not seen them
 
-Lines are in the chat format, so that the files can be read as any data file; `line`, `weight` and `others` are our own
-keys.
+Lines are in the chat format, so that the files can be read as any data file; `line`, `weight`, `others` and
+`probabilities` are our own keys.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class _Row(msgspec.Struct, omit_defaults=True):
     line: int
     weight: float = 1.0
     others: tuple[str, ...] = ()
+    probabilities: dict[str, float] | None = None
 
 
 def keep(folder: Path, digest: str, examples: Kept) -> None:
@@ -80,7 +81,8 @@ def _write(path: Path, data: Dataset) -> None:
     with atomic_file(path) as file:
         for example in data.examples:
             turns = [_Turn(m.role, m.content, 0 if m.role == "assistant" else 1) for m in example.messages]
-            row = _Row([*turns, _Turn("assistant", example.answer)], example.line, example.weight, example.others)
+            soft = None if example.soft is None else dict(example.soft)
+            row = _Row([*turns, _Turn("assistant", example.answer)], example.line, example.weight, example.others, soft)
             file.write(encoder.encode(row) + b"\n")
 
 
@@ -97,4 +99,4 @@ def _read(path: Path, task: Task) -> Dataset:
 def _example(row: _Row) -> Example:
     *before, answer = row.messages
     messages = tuple(Message(turn.role, turn.content) for turn in before)
-    return Example(messages, answer.content, row.line, row.weight, row.others)
+    return Example(messages, answer.content, row.line, row.weight, row.others, soft=row.probabilities)

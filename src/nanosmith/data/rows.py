@@ -1,6 +1,7 @@
 """Plain rows, as JSONL and CSV files hold them: a text, its answer, optional context and id.
 
 The answer is `label`, `labels`, `entities` (a label may stand beside them), or `output` with further `references`.
+Beside labels there may be a teacher's `probabilities`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ LABEL_KEYS: dict[str, Kind] = {"label": "choice", "labels": "labels"}
 DECLARED: dict[str, Kind] = {**LABEL_KEYS, "entities": "record"}
 """What the keys say of the kind of answer; an `output` says nothing."""
 KEYS = (*LABEL_KEYS, "entities", "output", "references")
+SOFT = 'Write a number from 0 to 1 per label: "probabilities": {"a": 0.9, "b": 0.1}.'
 
 
 class _Answer(NamedTuple):
@@ -33,16 +35,37 @@ def add_row(reading: Reading, line: int, row: Mapping[str, Any]) -> None:
 
     The answer of a `labels` row is a JSON list, that of an `entities` row a JSON object. Raises BadLine.
     """
-    text = _text(row)
+    turns = turns_of(row)
     key = _answer_key(row)
     if reading.answer_key not in (None, key):
         message = f"some lines have {_named(reading.answer_key)}, others {_named(key)}"
         raise BadLine("mixed_label_keys", message, "Write the answer under the same key in all lines.")
-    answer = _ANSWERS[key](row, text)
-    before = (*_context(row), *_requested(row))
+    answer = _ANSWERS[key](row, turns[-1].content)
     reading.claim_id(row.get("id"), line)
     reading.answer_key, reading.declared = key, DECLARED.get(key)
-    reading.examples.append(Example((*before, Message("user", text)), answer.text, line, others=answer.others))
+    soft = soft_labels(row) if key in LABEL_KEYS else None
+    reading.examples.append(Example(turns, answer.text, line, others=answer.others, soft=soft))
+
+
+def turns_of(row: Mapping[str, Any]) -> tuple[Message, ...]:
+    """What is asked: the text as the user's turn, behind its context and what was requested. Raises BadLine."""
+    text = _text(row)
+    return (*_context(row), *_requested(row), Message("user", text))
+
+
+def soft_labels(row: Mapping[str, Any]) -> dict[str, float] | None:
+    """A teacher's probability per label, None where there are none. Raises BadLine."""
+    given = row.get("probabilities")
+    if given is None:
+        return None
+    if not isinstance(given, dict) or not given:
+        message = f"`probabilities` is {json_type(given)}" if given != {} else "`probabilities` is empty"
+        raise BadLine("bad_probabilities", message, SOFT)
+    for label, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            message = f"the probability of {label[:80]!r} is {msgspec.json.encode(value).decode()[:80]}"
+            raise BadLine("bad_probabilities", message, SOFT)
+    return {label.strip(): float(value) for label, value in given.items()}
 
 
 def _text(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from nanosmith.core import registry
 from nanosmith.core.errors import InputError, MissingExtra
@@ -30,7 +31,7 @@ from nanosmith.store.home import Home
 
 if TYPE_CHECKING:
     from nanosmith.recipes.parts.base import Base
-    from nanosmith.recipes.work import Samples
+    from nanosmith.recipes.work import Samples, Targets
 
 RECIPES_OF_SIZE = {
     "pico": ("static/1", "tfidf_linear/1"),
@@ -169,7 +170,24 @@ def samples(data: Dataset, indices: list[int] | None = None) -> Samples:
 
     chosen = list(range(len(data))) if indices is None else indices
     weights = np.array([data.examples[i].weight for i in chosen], dtype=np.float32)
-    return Samples([data.texts[i] for i in chosen], targets_of(data.task, [data.values[i] for i in chosen]), weights)
+    targets = targets_of(data.task, [data.values[i] for i in chosen])
+    return Samples([data.texts[i] for i in chosen], targets, weights, _soft(data, chosen, targets))
+
+
+def _soft(data: Dataset, chosen: list[int], targets: Targets) -> NDArray[np.float32] | None:
+    """A teacher's probabilities (N, L) of these examples; None where none of them has any. The answer stands for those
+    that are missing."""
+    from nanosmith.recipes.work import memberships
+
+    if all(data.examples[i].soft is None for i in chosen):
+        return None
+    labels = data.task.labels
+    soft = memberships(targets, len(labels)).astype(np.float32)
+    for row, i in enumerate(chosen):
+        told = data.examples[i].soft
+        if told is not None:
+            soft[row] = [told.get(label, 0.0) for label in labels]
+    return soft
 
 
 def names(task: Task) -> Samples:

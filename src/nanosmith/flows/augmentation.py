@@ -19,10 +19,12 @@ def augmentation(*, joins: bool, noise: bool) -> Augment | None:
     if not (joins or noise):
         return None
 
+    from nanosmith.recipes.work import Samples
+
     def augment(samples: Samples, random: np.random.Generator) -> Samples:
         if joins:
             made = joined(samples.texts, samples.targets, samples.weights, random)
-            samples = msgspec.structs.replace(samples, texts=made.texts, targets=made.targets, weights=made.weights)
+            samples = Samples(made.texts, made.targets, made.weights)  # a teacher has not read these
         if noise:
             samples = msgspec.structs.replace(samples, texts=noisy(samples.texts, random))
         return samples

@@ -25,6 +25,7 @@ from nanosmith.data.splits import Split, folds, split
 from nanosmith.flows.assemble import names, samples
 from nanosmith.flows.augmentation import augmentation
 from nanosmith.flows.budget import Budget
+from nanosmith.flows.held_out import HeldOut, judged
 from nanosmith.flows.progress import Progress
 from nanosmith.flows.scope import FittedScope, ScopeFitter
 from nanosmith.score.calibration import fit_sigmoid_temperature, fit_temperature, fit_thresholds
@@ -89,6 +90,7 @@ class Chosen(msgspec.Struct, frozen=True):
     tune_examples: int
     notes: dict[str, Any]
     scope: FittedScope | None = None
+    held_out: HeldOut | None = None
 
 
 class Chooser:
@@ -135,8 +137,16 @@ class Chooser:
         looks = range(best.fit - best.fits + 1, best.fit + 1)
         scope = self._scope.fitted(looks, final.model, samples(self._data))
         return Chosen(
-            best.recipe, final.model, self._held_out(tune), final.fit, calibration, len(best.logits), notes, scope
+            best.recipe, final.model, self._held_out(tune), final.fit, calibration, len(best.logits), notes, scope,
+            self._judged(best, calibration),
         )  # fmt: skip
+
+    def _judged(self, trial: Trial, calibration: Calibration) -> HeldOut | None:
+        """The held-out answers; those of joined queries are none to examples of the file."""
+        if self._settings.combined:
+            return None
+        rows = [row for one in self._splits for row in one.tune]
+        return judged(self._data, rows[: len(trial.logits)], trial.logits, calibration)
 
     def _worth_trying(self, recipes: tuple[str, ...]) -> tuple[str, ...]:
         """Without those that never were the best for so few or so many examples, or for such texts; for joined queries

@@ -21,6 +21,7 @@ from nanosmith.predict.open import open_predictor
 from nanosmith.score import evaluate as score
 from nanosmith.score.cost import Prices
 from nanosmith.score.fairness import fairness
+from nanosmith.score.nearness import check_installed
 from nanosmith.score.report import Report
 from nanosmith.score.robustness import RATES, robustness
 from nanosmith.store.bundles import open_bundle
@@ -53,6 +54,8 @@ def evaluate(
             "typos and swapped names are tried on labels", got=f"a model of kind {manifest.task.kind}", param="deep",
             remedy="Leave --deep out: offsets and wordings would change with the text.",
         )  # fmt: skip
+    if manifest.task.kind == "text":
+        check_installed()
     none = oos_label or (manifest.scope.label if manifest.scope else None)
     examples, outside = apart(load_test(file, task=knowing(manifest.task, none)), none)
     watch = watch or Watch()

@@ -10,6 +10,7 @@ import msgspec
 from nanosmith.core.example import Input
 from nanosmith.core.prediction import Predictor
 from nanosmith.core.watch import Watch
+from nanosmith.predict.cascade import CascadePredictor
 from nanosmith.predict.explain import explain
 from nanosmith.predict.local import LocalPredictor
 from nanosmith.score.report import Explained, Report
@@ -21,7 +22,7 @@ LIMIT_S = 10.0  # after which no other answer is explained
 def with_explanations(report: Report, predictor: Predictor, inputs: Sequence[Input], watch: Watch) -> Report:
     """The report with the wrong answers of the highest confidence explained, as far as the predictor runs here. Raises
     Cancelled."""
-    if not isinstance(predictor, LocalPredictor):
+    if not isinstance(predictor, LocalPredictor | CascadePredictor):
         return report
     worst = sorted(report.wrong, key=lambda row: -(row.confidence or 0.0))[:MOST]
     began, explained = time.monotonic(), []

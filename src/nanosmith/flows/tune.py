@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-import secrets
 import shutil
 import tempfile
 import time
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nanosmith.core.errors import GateRefused, InputError, StorageFull
+from nanosmith.core.errors import GateRefused, StorageFull
 from nanosmith.core.manifest import BaseRef, DataRef, Manifest
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
@@ -33,6 +31,7 @@ from nanosmith.flows.explanations import with_explanations
 from nanosmith.flows.forgetting import figures_of, measure, require_memory
 from nanosmith.flows.progress import INTERVAL_S, Progress, run_key
 from nanosmith.flows.record_settings import RECIPE
+from nanosmith.flows.register import free_name, new_folder, row_of, slug
 from nanosmith.flows.retrain import Retrainer
 from nanosmith.flows.retrain_data import Plan, plan_retraining
 from nanosmith.flows.spelling import add_spelling
@@ -202,6 +201,8 @@ class _Workshop:
         folder = Path(tempfile.mkdtemp(dir=self._drafts))
         if spelling and chosen.recipe not in (WORDS, RECIPE):
             add_spelling(folder, chosen, data, self.base, watch)
+        if chosen.held_out:
+            chosen.held_out.write(folder)
         with disk_errors(folder):
             if chosen.scope:
                 chosen.scope.write(folder)
@@ -253,18 +254,14 @@ class _Workshop:
             settings=draft.settings, notes={**chosen.notes, **draft.notes, **notes}, files={}, nanosmith=__version__,
             scope=scope.scope if scope else None,
         )  # fmt: skip
-        target = out or self._home.bundles / f"{_slug(name)}-{secrets.token_hex(4)}"
+        target = out or new_folder(self._home, name)
         bundle = seal(folder, manifest, target)
         self._sealed.append(target)
         return bundle
 
     def register(self, name: str, bundle: Bundle) -> None:
         """Make the bundle callable by its name."""
-        path = bundle.path.resolve()
-        inside = path.is_relative_to(self._home.bundles)
-        place = path.relative_to(self._home.bundles) if inside else path
-        manifest = bundle.manifest
-        row = ModelRow(name, manifest.created_at, str(place), bundle.digest, manifest.base.name)
+        row = row_of(name, bundle, self._home)
         earlier = self._ledger.model(name) if self._state is not None else None
         if earlier is None:
             self._ledger.add_model(row)
@@ -325,18 +322,6 @@ def _guarded(bundle: Bundle, plan: Plan, watch: Watch) -> Bundle:
 
 
 def _free_name(wanted: str | None, data: Dataset, ledger: Ledger, *, replace: bool) -> str:
-    """`wanted`, which must be free unless it may be replaced, or the file's name with a number when it is taken."""
-    taken = {row.name for row in ledger.models()}
-    if wanted is not None:
-        if wanted in taken and not replace:
-            raise InputError("a model of this name exists already", got=repr(wanted),
-                             remedy="Choose another with --name, or delete the old one.", param="name")  # fmt: skip
-        return wanted
-    stem = _slug(data.source.stem) if data.source else "model"
-    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
-    return next(name for name in (stem, *numbered) if name not in taken)
-
-
-def _slug(name: str) -> str:
-    """A name that is safe as a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "model"
+    """`wanted`, or the file's name; see `free_name`."""
+    stem = slug(data.source.stem) if data.source else "model"
+    return free_name(wanted, stem, (row.name for row in ledger.models()), replace=replace)

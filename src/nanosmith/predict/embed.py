@@ -31,8 +31,11 @@ class Embeddings(msgspec.Struct, frozen=True):
 class Embedder(Protocol):
     """What embeds texts. `width` is D, or 0 where the bundle has nothing to embed with."""
 
-    name: str
-    width: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def width(self) -> int: ...
 
     def token_ids(self, text: str) -> tuple[list[int], int]:
         """Ids of the tokens that are read, and how many were cut off."""

@@ -20,6 +20,7 @@ from nanosmith.core.explanation import Explanation, LabelExplanation, WordValue
 from nanosmith.core.limits import MAX_EXPLAINING_RUNS, MAX_EXPLAINING_TOKENS
 from nanosmith.core.prediction import Predictor
 from nanosmith.core.task import Kind, Value
+from nanosmith.predict.cascade import CascadePredictor
 from nanosmith.predict.local import LocalPredictor
 from nanosmith.predict.shapley import Floats, Masks, ends, shapley
 from nanosmith.predict.words import Span, grouped, owners, words_of
@@ -35,6 +36,8 @@ def explain(predictor: Predictor, given: Input, value: Value) -> Explanation:
 
     Asks the model about `MAX_EXPLAINING_RUNS` times. Raises InputError when the predictor is no local one.
     """
+    if isinstance(predictor, CascadePredictor):
+        predictor = predictor.stage_of(given)
     if not isinstance(predictor, LocalPredictor):
         raise InputError("only a model that runs here can be explained", got=repr(predictor.name))
     text, labels = predictor.task.text_of(given), [value] if isinstance(value, str) else value

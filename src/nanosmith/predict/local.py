@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tokenizers import Encoding, Tokenizer
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Input
+from nanosmith.core.manifest import Calibration
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task, Value
 from nanosmith.predict.embed import Embeddings, Floats1d, embed, no_embeddings
@@ -45,7 +46,6 @@ class LocalPredictor(ABC):
         self.task: Task = manifest.task
         self._labels = manifest.task.labels
         self._calibration = manifest.calibration
-        self._thresholds = manifest.calibration.thresholds or (0.5,) * len(self._labels)
         self._max_tokens = manifest.max_tokens
         self._scope = ScopeScore.open(manifest.scope, bundle.file(SCOPE_FILE)) if manifest.scope else None
         self._tokenizer = self._open_tokenizer()
@@ -79,7 +79,7 @@ class LocalPredictor(ABC):
     def token_ids(self, text: str) -> tuple[list[int], int]:
         """Ids of at most `max_tokens` tokens, and how many were cut off (an estimate where characters were cut)."""
         kept = self._readable(text)
-        ids: list[int] = self._encoded(self._speller.read(kept) if self._speller else kept).ids
+        ids = self._ids(self._speller.read(kept) if self._speller else kept)
         over = len(ids) - self._max_tokens
         unread = max(0, len(text) - self._max_tokens * CHARS_PER_TOKEN) // 4
         return self._cut(ids), max(0, over) + unread
@@ -101,6 +101,10 @@ class LocalPredictor(ABC):
         tokenizer.no_truncation()
         return tokenizer
 
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._encoded(text).ids
+        return ids
+
     def _encoded(self, text: str) -> Encoding:
         return self._tokenizer.encode(text, add_special_tokens=self.special_tokens)
 
@@ -114,15 +118,13 @@ class LocalPredictor(ABC):
     def _predict_one(self, given: Input) -> Prediction:
         ids, dropped = self.token_ids(self.task.text_of(given))
         logits, far = self._scored(ids)
-        scores = logits.tolist()  # after a graph's run caches are cold: plain floats beat numpy's small calls
-        squash = softmax if self.task.kind == "choice" else sigmoid
-        probabilities = squash(scores, self._calibration.temperature)
-        value, confidence = self._decide(probabilities)
+        # after a graph's run caches are cold: plain floats beat numpy's small calls
+        answer = calibrated(self.task, self._calibration, logits.tolist())
         return Prediction(
-            value=value,
-            confidence=confidence if self._calibration.examples else None,
+            value=answer.value,
+            confidence=answer.confidence if self._calibration.examples else None,
             labels=self._labels,
-            probabilities=tuple(probabilities),
+            probabilities=tuple(answer.probabilities),
             by=self.name,
             tokens=len(ids),
             dropped_tokens=dropped,
@@ -137,15 +139,28 @@ class LocalPredictor(ABC):
         logits, vector = self.both(ids)
         return logits, QueryScore(self._scope, vector, logits)
 
-    def _decide(self, probabilities: list[float]) -> tuple[Value, float]:
-        if self.task.kind == "choice":
-            best = max(probabilities)
-            return self._labels[probabilities.index(best)], best
-        chosen = reached(probabilities, self._thresholds, at_least_one=self._calibration.at_least_one)
-        agreement = math.prod(p if taken else 1 - p for p, taken in zip(probabilities, chosen))
-        if self._calibration.at_least_one:  # given that the answer is not empty
-            agreement = min(1.0, agreement / max(TINY, 1 - math.prod(1 - p for p in probabilities)))
-        return tuple(label for label, taken in zip(self._labels, chosen) if taken), agreement
+
+class Answer(NamedTuple):
+    """`probabilities` (L), and the `confidence` in [0, 1] that `value` is right."""
+
+    value: Value
+    confidence: float
+    probabilities: list[float]
+
+
+def calibrated(task: Task, calibration: Calibration, scores: Sequence[float]) -> Answer:
+    """What scores (L) stand for."""
+    if task.kind == "choice":
+        probabilities = softmax(scores, calibration.temperature)
+        best = max(probabilities)
+        return Answer(task.labels[probabilities.index(best)], best, probabilities)
+    probabilities = sigmoid(scores, calibration.temperature)
+    thresholds = calibration.thresholds or (0.5,) * len(probabilities)
+    chosen = reached(probabilities, thresholds, at_least_one=calibration.at_least_one)
+    agreement = math.prod(p if taken else 1 - p for p, taken in zip(probabilities, chosen))
+    if calibration.at_least_one:  # given that the answer is not empty
+        agreement = min(1.0, agreement / max(TINY, 1 - math.prod(1 - p for p in probabilities)))
+    return Answer(tuple(label for label, taken in zip(task.labels, chosen) if taken), agreement, probabilities)
 
 
 def readable(text: str, max_tokens: int) -> str:

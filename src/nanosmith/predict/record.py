@@ -1,5 +1,5 @@
-"""record/1: one pass of an encoder with tag and choice heads, one ONNX graph, run by ONNX Runtime; a JSON object as the
-answer, always of the record's form.
+"""record/1: one pass of an encoder with tag and choice heads, one ONNX graph; a JSON object as the answer, always of
+the record's form.
 
 The graph takes `input_ids` and `codes` int64 (1, T), special tokens included, and gives `tags` float32 (1, T, C),
 `logits` float32 (1, L) and `embedding` float32 (1, D). A text that is longer than the window is read in several, which
@@ -19,7 +19,8 @@ from nanosmith.core.errors import Damaged
 from nanosmith.core.example import Input
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task
-from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT, open_session
+from nanosmith.predict.graph_names import GRAPH_FILE, OUTPUT, TAGS
+from nanosmith.predict.graph_session import open_graph
 from nanosmith.predict.local import TOKENIZER_FILE, readable
 from nanosmith.predict.pieces import Pieces, Window, windows
 from nanosmith.predict.record_answer import Answerer, Text
@@ -28,7 +29,6 @@ from nanosmith.predict.record_reader import Reader, turn_of
 from nanosmith.predict.tags import Floats
 from nanosmith.store.bundles import REMEDY, Bundle
 
-CODE_INPUT, TAGS = "codes", "tags"
 NOTHING = np.zeros((1, 0), dtype=np.float32)
 
 
@@ -56,6 +56,7 @@ class RecordPredictor:
         self._reader = Reader(Tokenizer.from_file(str(bundle.file(TOKENIZER_FILE))), self.layout)
         self._answerer = Answerer(manifest.task.record, self.layout)
         self._scorer = Scorer(bundle.file(GRAPH_FILE), self._reader, threads)
+        self.engine = self._scorer.engine
 
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         return list(self.stream(inputs))
@@ -89,8 +90,9 @@ class Scorer:
     it has nothing to choose."""
 
     def __init__(self, graph: Path, reader: Reader, threads: int = 1) -> None:
-        self._session, self._reader = open_session(str(graph), threads), reader
-        self._outputs = [out.name for out in self._session.get_outputs() if out.name in (TAGS, OUTPUT)]
+        self._graph, self._reader = open_graph(graph, threads), reader
+        self.engine = self._graph.engine
+        self._outputs = [name for name in self._graph.outputs if name in (TAGS, OUTPUT)]
 
     def scores(self, pieces: Pieces) -> tuple[Scores, int]:
         """The scores of a text, and how many of its pieces were read."""
@@ -99,8 +101,8 @@ class Scorer:
         for window in spread:
             found = self._run(pieces, window)
             shift = self._reader.before - window.start
-            tags.append(found[TAGS][0, window.first + shift : window.last + shift] if TAGS in found else NOTHING)
-            choices.append(found[OUTPUT][0] if OUTPUT in found else NOTHING[0])
+            tags.append(found[TAGS][window.first + shift : window.last + shift] if TAGS in found else NOTHING)
+            choices.append(found.get(OUTPUT, NOTHING[0]))
         heard = tags[0] if len(tags) == 1 else np.concatenate(tags)
         if len(pieces.firsts) != len(heard) and len(heard):
             heard = heard[[place for place in pieces.firsts if place < len(heard)]]
@@ -108,5 +110,4 @@ class Scorer:
 
     def _run(self, pieces: Pieces, window: Window) -> dict[str, Floats]:
         ids, codes = self._reader.framed(pieces, window)
-        inputs = {INPUT: np.array([ids], dtype=np.int64), CODE_INPUT: np.array([codes], dtype=np.int64)}
-        return dict(zip(self._outputs, self._session.run(self._outputs, inputs)))
+        return dict(zip(self._outputs, self._graph.run(self._outputs, [ids], [codes])[0]))

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from nanosmith.predict.embed import Floats1d
-from nanosmith.predict.encoder import EMBEDDING, INPUT, OUTPUT, EncoderPredictor
-from nanosmith.predict.record import TAGS
+from nanosmith.predict.encoder import EncoderPredictor
+from nanosmith.predict.graph_names import OUTPUT, TAGS, TOKENS
+from nanosmith.predict.graph_session import GraphSession
+from nanosmith.predict.log_softmax import log_softmax
 from nanosmith.store.bundles import Bundle
 
-TOKENS = "tokens"
 HEAD_FILE = "head.safetensors"
 OUTSIDE, BEGIN, INSIDE = range(3)
 STARTS = 6  # tokens at which a query may begin that are looked at
@@ -55,7 +55,7 @@ class SegmentsPredictor(EncoderPredictor):
         self._head = read_head(bundle.file(HEAD_FILE))
 
     def logits(self, ids: Sequence[int]) -> Floats1d:
-        return read(self._session, ids, self._head)
+        return read(self._graph, ids, self._head)
 
     def both(self, ids: Sequence[int]) -> tuple[Floats1d, Floats1d]:
         return self.logits(ids), self.vector(ids)
@@ -66,11 +66,10 @@ def read_head(file: Path) -> Head:
     return Head(arrays["weight"], arrays["bias"])
 
 
-def read(session: onnxruntime.InferenceSession, ids: Sequence[int], head: Head) -> Floats1d:
+def read(graph: GraphSession, ids: Sequence[int], head: Head) -> Floats1d:
     """Scores (L) of one row of ids: see `scores`."""
-    given = {INPUT: np.asarray([ids], dtype=np.int64)}
-    tokens, tags, logits, _ = session.run([TOKENS, TAGS, OUTPUT, EMBEDDING], given)
-    return scores(tokens[0], tags[0], logits[0], head)
+    tokens, tags, logits = graph.run([TOKENS, TAGS, OUTPUT], [ids])[0]
+    return scores(tokens, tags, logits, head)
 
 
 def scores(tokens: Floats, tags: Floats, logits: Floats, head: Head) -> Floats1d:
@@ -156,10 +155,3 @@ class _Ways:
     def score(self, way: Sequence[int]) -> float:
         """The log-probability of the tags of a way."""
         return float(self._outside[self.spans[way[0]][0]]) + sum(self._scores[i] for i in way)
-
-
-def log_softmax(scores: Floats) -> Floats:
-    """Over each row: (S, L) → (S, L)."""
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return found

@@ -14,6 +14,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -32,6 +33,7 @@ SHORTEST, LONGEST = 2, 20  # letters of a word that may be misspelled
 SURE = 4  # letters from which on an unknown word is misspelled even if no neighbour says so; shorter ones may be names
 MOST_CORRECTED = 8  # words of one text that are looked at, so that no text costs much
 MOST_WORDS, MOST_PAIRS = 20_000, 30_000  # the most frequent ones of the training texts
+KEPT_WORDS = 10_000  # whose neighbours by one edit are remembered: looking for them takes most of the time
 FIRST_LETTER = 0.7  # what keeping it is worth, in units of the logarithm of a frequency
 NEIGHBOUR = 1.5  # what the frequency of a pair is worth, beside that of the word alone
 EVIDENCE = 3  # occurrences of a pair with a neighbour that a word needs to replace one that may be right
@@ -63,6 +65,8 @@ class Speller:
 
     def __init__(self, counts: Mapping[str, int], tokenizer: Tokenizer) -> None:
         self._counts, self._tokenizer = counts, tokenizer
+        self._usual = frozenset(name for name, count in counts.items() if count > RARE and " " not in name)
+        self._near = lru_cache(KEPT_WORDS)(self._one_edit_away)
 
     @classmethod
     def learn(cls, texts: Iterable[str], tokenizer: Tokenizer) -> Speller:
@@ -102,9 +106,11 @@ class Speller:
 
     def corrections(self, text: str) -> list[Correction]:
         """What is read as something else, in order."""
+        if self._usual.issuperset(_words(text)):  # most texts
+            return []
         found: list[Correction] = []
         looked_at = 0
-        for place in _places(text):
+        for place in _places(text, self._usual):
             start, end = place.span
             if (found and start < found[-1].end) or not SHORTEST <= len(place.word) <= LONGEST:
                 continue
@@ -130,9 +136,11 @@ class Speller:
 
     def _nearest(self, place: _Place) -> str | None:
         """The likeliest word one edit away, where it may replace the one that is there."""
-        near = edits(place.word) & self._counts.keys()
-        best = max(near - {place.word}, key=lambda other: self._likely(other, place), default=None)
+        best = max(self._near(place.word), key=lambda other: self._likely(other, place), default=None)
         return best if best and self._may_replace(best, place) else None
+
+    def _one_edit_away(self, word: str) -> frozenset[str]:
+        return frozenset((edits(word) & self._counts.keys()) - {word})
 
     def _may_replace(self, other: str, place: _Place) -> bool:
         """A word that nobody knows is replaced at once; a short one needs a neighbour that says so; one of the
@@ -197,10 +205,20 @@ def original(span: Span, corrections: Sequence[Correction]) -> Span:
     return start - moved, end - moved
 
 
-def _places(text: str) -> Iterator[_Place]:
-    spans = [match.span() for match in WORD.finditer(text)]
-    words = [START, *(_plain(text[start:end]) for start, end in spans), END]
-    return map(_Place, spans, words[1:], words, words[2:])
+def _places(text: str, usual: frozenset[str]) -> Iterator[_Place]:
+    """Of all words but usual ones."""
+    words = [START, *_words(text), END]
+    for match, word, left, right in zip(WORD.finditer(text), words[1:], words, words[2:]):
+        if word not in usual:
+            yield _Place(match.span(), word, left, right)
+
+
+def _words(text: str) -> list[str]:
+    """In small letters."""
+    if text.isascii():  # the same as below, in half of the time
+        found: list[str] = WORD.findall(text.lower())
+        return found
+    return [_plain(word) for word in WORD.findall(text)]
 
 
 def _plain(word: str) -> str:

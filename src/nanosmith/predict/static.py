@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from nanosmith.predict.embed import Floats1d, unit
 from nanosmith.predict.local import LocalPredictor
+from nanosmith.predict.word_ids import WordIds
 from nanosmith.store.bundles import Bundle
 
 WEIGHTS_FILE = "static.safetensors"
@@ -31,6 +32,7 @@ class StaticPredictor(LocalPredictor):
         super().__init__(bundle, threads=threads)
         self._tensors = load_file(bundle.file(WEIGHTS_FILE))
         self.width = self._tensors["embeddings"].shape[1]
+        self._word_ids = WordIds(self._tokenizer)
 
     def logits(self, ids: Sequence[int]) -> Floats1d:
         return score(self._tensors, ids)
@@ -38,13 +40,29 @@ class StaticPredictor(LocalPredictor):
     def vector(self, ids: Sequence[int]) -> Floats1d:
         return embedding(self._tensors, ids)
 
+    def both(self, ids: Sequence[int]) -> tuple[Floats1d, Floats1d]:
+        """From one sum."""
+        if not ids:
+            return self.logits(ids), self.vector(ids)
+        total = total_of(self._tensors, ids)
+        length = np.sqrt(total @ total)
+        return scores_of(self._tensors, total, length), total / length if length else total
+
+    def _ids(self, text: str) -> list[int]:
+        return self._word_ids.of(text)
+
 
 def score(tensors: Mapping[str, NDArray[Any]], ids: Sequence[int]) -> Floats1d:
     """Scores (L) of token ids (T)."""
     if not ids:
         return tensors["bias"]
     total = total_of(tensors, ids)
-    scores: Floats1d = (total / (np.sqrt(total @ total) + 1e-6)) @ tensors["weight"] + tensors["bias"]
+    return scores_of(tensors, total, np.sqrt(total @ total))
+
+
+def scores_of(tensors: Mapping[str, NDArray[Any]], total: Floats1d, length: np.float32) -> Floats1d:
+    """Scores (L) of a summed vector (D) of this length."""
+    scores: Floats1d = (total / (length + 1e-6)) @ tensors["weight"] + tensors["bias"]
     return scores
 
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nanosmith.predict.log_softmax import log_softmax
+
 Floats = NDArray[np.floating[Any]]
 STARTS = 6  # places where the likeliest span of a label is looked for
 LONGEST = 120  # units of a span that is looked for by itself
@@ -51,8 +53,7 @@ def tags_of(spans: Sequence[tuple[int, int, int]], units: int, labels: int) -> l
 
 def probabilities(logits: Floats) -> Floats:
     """Softmax over each row: (U, K) → (U, K)."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found: Floats = powers / powers.sum(axis=1, keepdims=True)
+    found: Floats = np.exp(log_softmax(logits))
     return found
 
 

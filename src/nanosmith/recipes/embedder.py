@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from nanosmith.core.settings import Size
-from nanosmith.predict.encoder import GRAPH_FILE
+from nanosmith.predict.graph_names import GRAPH_FILE
 from nanosmith.predict.local import TOKENIZER_FILE
 from nanosmith.predict.static import WEIGHTS_FILE
 from nanosmith.recipes.parts.base import Base

@@ -103,15 +103,21 @@ def token_ids(base: Base, texts: Sequence[str]) -> list[list[int]]:
 
 
 def start_vectors(base: Base, watch: Watch | None = None) -> NDArray[np.float32]:
-    """Token vectors (V, D): PCA of the base's, scaled by log(1 + rank), since a WordPiece vocabulary is ordered by
-    frequency (Zipf) and frequent tokens say little. Those of an earlier static model stay as they are."""
+    """Token vectors (V, D) of the base. Those of an earlier static model stay as they are."""
     if (own := base.static_vectors()) is not None:
         return own
-    vectors = torch.from_numpy(base.token_vectors(watch))
+    vectors = base.token_vectors(watch)
+    return reduced(vectors, np.arange(len(vectors)), WIDTH)
+
+
+def reduced(token_vectors: Floats2d, ranks: NDArray[np.integer], width: int) -> Floats2d:
+    """PCA of an encoder's token vectors (V, D) to at most `width`, scaled by log(1 + rank), since a WordPiece
+    vocabulary is ordered by frequency (Zipf) and frequent tokens say little. `ranks` (V) are places there."""
+    vectors = torch.from_numpy(token_vectors)
     centred = vectors - vectors.mean(0)
     _, directions = torch.linalg.eigh(centred.T @ centred)
-    reduced = centred @ directions[:, -WIDTH:].flip(1)
-    weights = torch.log1p(torch.arange(len(vectors), dtype=torch.float32))
+    reduced = centred @ directions[:, -width:].flip(1)
+    weights = torch.log1p(torch.from_numpy(ranks).float())
     start: NDArray[np.float32] = (
         reduced / reduced.norm(dim=1).mean() * (weights / weights.mean()).unsqueeze(1)
     ).numpy()
@@ -134,13 +140,15 @@ def _train(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     targets, weights = torch.from_numpy(samples.targets), torch.from_numpy(samples.weights)
+    soft = None if samples.soft is None else torch.from_numpy(samples.soft)
     order: list[int] = []
     for step in range(steps):
         if len(order) < size:
             order = [*order, *random.permutation(len(ids)).tolist()]
         batch, order = order[:size], order[size:]
         logits = head(SCALE * _unit_means(table, [_drop(ids[i], random) for i in batch]))
-        loss = loss_of(work.task, logits, targets[batch], weights[batch])
+        told = None if soft is None else soft[batch]
+        loss = loss_of(work.task, logits, targets[batch], weights[batch], soft=told)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -20,7 +20,7 @@ from nanosmith.recipes.parts.encoder_model import EncoderModel
 from nanosmith.recipes.parts.forward import training_type
 from nanosmith.recipes.parts.head import LABEL_SMOOTHING, contrastive_loss, correct, fit_head, linear, loss_of
 from nanosmith.recipes.parts.training_run import TrainingRun, layer_groups
-from nanosmith.recipes.work import Samples, Work, enlarged
+from nanosmith.recipes.work import Floats2d, Samples, Work, enlarged
 
 LEARNING_RATE = 1e-4  # of the top layer, at multiplier 1
 HEAD_LEARNING_RATE = 1e-3
@@ -28,6 +28,7 @@ LAYER_DECAY = 0.9  # each lower layer learns this much slower (Howard & Ruder 20
 WEIGHT_DECAY = 0.01
 TOKEN_DROP = 0.15
 CONTRAST = 1.0  # weight of the contrastive loss
+GUIDANCE = 3.0  # weight, in its place, of the distance (one less the cosine) from a teacher's vectors
 KEPT = 0.7  # of the way from the start to the end of the training
 VALIDATED = 200  # held-out examples looked at after each epoch
 READ = 54_000  # texts in all passes together, if there are enough
@@ -103,9 +104,14 @@ class _Run(TrainingRun):
         vectors = work.base.sentence_vectors(self.encoder, rows, training_type())  # (B, D)
         logits = self.head(vectors)  # (B, L)
         targets, weights = _rows(self._pass.samples, batch)
-        loss = loss_of(work.task, logits, targets, weights)
-        total = loss + CONTRAST * contrastive_loss(vectors, targets, weights) if work.task.kind == "choice" else loss
-        self.learn(total)
+        soft, of_teacher = (_optional(told, batch) for told in (self._pass.samples.soft, self._pass.samples.vectors))
+        loss = loss_of(work.task, logits, targets, weights, soft=soft)
+        if of_teacher is not None:
+            self.learn(loss + GUIDANCE * (1 - (vectors * of_teacher).sum(1)).mean())
+        elif work.task.kind == "choice":
+            self.learn(loss + CONTRAST * contrastive_loss(vectors, targets, weights))
+        else:
+            self.learn(loss)
         self.trained_tokens += sum(map(len, rows))
         accuracy = float(correct(work.task, logits.detach(), targets).float().mean())
         return {"train_loss": loss.item(), "train_mean_token_accuracy": accuracy}
@@ -138,6 +144,11 @@ class _Pass:
         """Token ids of a batch, some of them left out."""
         random = np.random.default_rng((self._seed, step, 1))
         return [thinned(self._ids[i], self._drop, random) for i in batch]
+
+
+def _optional(table: Floats2d | None, batch: list[int]) -> torch.Tensor | None:
+    """Its rows of a batch."""
+    return None if table is None else torch.from_numpy(table[batch])
 
 
 def _rows(samples: Samples, indices: list[int] | slice) -> tuple[torch.Tensor, torch.Tensor]:

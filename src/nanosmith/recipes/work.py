@@ -26,11 +26,14 @@ Targets = NDArray[np.int64] | NDArray[np.bool_]
 
 
 class Samples(msgspec.Struct, frozen=True):
-    """Texts (N), wanted targets, and a loss weight (N) for each."""
+    """Texts (N), wanted targets, a loss weight (N) for each, and maybe a teacher's probabilities `soft` (N, L) and unit
+    `vectors` (N, D)."""
 
     texts: list[str]
     targets: Targets
     weights: NDArray[np.float32]
+    soft: Floats2d | None = None
+    vectors: Floats2d | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -40,7 +43,25 @@ class Samples(msgspec.Struct, frozen=True):
             self.texts + other.texts,
             np.concatenate([self.targets, other.targets]),
             np.concatenate([self.weights, other.weights]),
+            _joined_soft(self, other),
+            None if self.vectors is None or other.vectors is None else np.concatenate([self.vectors, other.vectors]),
         )
+
+
+def _joined_soft(first: Samples, second: Samples) -> Floats2d | None:
+    """Of both (N, L), where one has them; the targets stand for those that the other lacks."""
+    known = first.soft if first.soft is not None else second.soft
+    if known is None:
+        return None
+    return np.concatenate([
+        one.soft if one.soft is not None else memberships(one.targets, known.shape[1]).astype(np.float32)
+        for one in (first, second)
+    ])  # fmt: skip
+
+
+def memberships(targets: Targets, labels: int) -> NDArray[np.bool_]:
+    """Targets as (N, L), of choice too."""
+    return np.asarray(targets[:, None] == np.arange(labels) if targets.ndim == 1 else targets, dtype=np.bool_)
 
 
 Augment: TypeAlias = Callable[[Samples, np.random.Generator], Samples]

@@ -20,10 +20,8 @@ from nanosmith.server.access.auth import Gate
 from nanosmith.server.access.keys import KeyRing
 from nanosmith.server.access.limits import Limiter
 from nanosmith.server.batches import batches
-from nanosmith.server.chat import completions as chat
 from nanosmith.server.chat import export as completion_export
 from nanosmith.server.chat import stored as stored_completions
-from nanosmith.server.decisions import decisions
 from nanosmith.server.embeddings import embeddings
 from nanosmith.server.evals import evals
 from nanosmith.server.evals import runs as eval_runs
@@ -35,6 +33,8 @@ from nanosmith.server.http.patience import Patience
 from nanosmith.server.http.wire import json_response
 from nanosmith.server.models import models
 from nanosmith.server.responses import responses
+from nanosmith.server.routes import asking
+from nanosmith.server.routes import status as route_status
 from nanosmith.server.services import open_services
 from nanosmith.server.watch import metrics, tracing
 from nanosmith.server.watch.metrics import Measured, Metrics
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from nanosmith.jobs.supervisor import Supervisor
 
 RESOURCES = (
-    chat, decisions, responses, embeddings,
+    asking, responses, embeddings, route_status,
     files, uploads, completion_export, stored_completions, fine_tuning, permissions, graders, models, moderations,
     batches, evals, eval_runs, webhooks,
 )  # fmt: skip
@@ -91,6 +91,8 @@ async def health(_request: Request) -> Response:
 @asynccontextmanager
 async def _close(app: Starlette) -> AsyncIterator[None]:
     yield
+    await app.state.services.shared.routing.close()
+    await run_in_threadpool(app.state.services.shared.close)
     app.state.services.ledger.close()
     if app.state.spans is not None:
         await run_in_threadpool(tracing.close, app.state.spans)

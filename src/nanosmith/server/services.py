@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
+from nanosmith.server.audit.auditor import Auditor
 from nanosmith.server.embeddings.embedders import Embedders
 from nanosmith.server.models.cache import ModelCache, OpenModels
+from nanosmith.server.money.purse import Purse, budgets_in
+from nanosmith.server.routes.capture import Capturer
+from nanosmith.server.routes.routing import Routing
 from nanosmith.store.blobs import open_blobs
+from nanosmith.store.config import WatchedConfig
 from nanosmith.store.home import DEFAULT_PROJECT, Home
 from nanosmith.store.ledger import Ledger, open_ledger
 
@@ -26,13 +31,28 @@ PROJECT = "nanosmith.project"
 class Shared:
     """What all projects have in common."""
 
-    def __init__(self, supervisor: Supervisor | None) -> None:
+    def __init__(self, home: Home, ledger: Ledger, supervisor: Supervisor | None = None) -> None:
         self.supervisor = supervisor
+        self.config = WatchedConfig(home)
+        self.purse = Purse(ledger, lambda: budgets_in(self.config))
+        self.routing = Routing(home, self.config)
+        self.capturer = Capturer(ledger)
+        self.routing.observers.add(self.capturer)
+        self.auditor = Auditor(home, ledger, self.purse.own)
+        self.routing.observers.add(self.auditor)
+        self.routing.certified = self.auditor.threshold
         self.opened = OpenModels()
         self.embedders = Embedders()
         self.uploads = CapacityLimiter(MAX_UPLOADS)
         self.explaining = CapacityLimiter(1)
         self.of_project: dict[str, Services] = {}
+
+    def close(self) -> None:
+        """Book what was spent, and write what was captured. Waits for the ledger, which whoever opened it closes after
+        this."""
+        self.auditor.close()
+        self.purse.close()
+        self.capturer.close()
 
 
 class Services:
@@ -69,7 +89,8 @@ class Services:
 
 def open_services(home: Home, supervisor: Supervisor | None = None) -> Services:
     """Those of the home's own project; `of` gives the others'."""
-    return Services(home, open_ledger(home), Shared(supervisor))
+    ledger = open_ledger(home)
+    return Services(home, ledger, Shared(home, ledger, supervisor))
 
 
 def services(request: Request) -> Services:

@@ -128,3 +128,20 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 def write_atomic(path: Path, content: bytes) -> None:
     with atomic_file(path) as file:
         file.write(content)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file, with mode 0600, unless there is one: of several processes that do so, the first one's stays."""
+    make_folders(path.parent)
+    with disk_errors(path.parent):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=part_prefix())  # with mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                sync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        sync_folder(path.parent)

@@ -20,8 +20,11 @@ class Home(msgspec.Struct, frozen=True):
     HOME/bundles/        sealed models, one folder each
     HOME/examples/       what models were made from, to retrain them
     HOME/jobs/           a working folder per job, removed when it ends
+    HOME/certificates/   what was promised of routes, signed
+    HOME/signing.key     what they are signed with
+    HOME/providers/      keys of providers, encrypted
     HOME/cache/          things that can be made again
-    HOME/projects/ID/    blobs, bundles, examples and jobs of a project other than the default one
+    HOME/projects/ID/    blobs, bundles, examples, jobs and certificates of a project other than the default one
     """
 
     root: Path
@@ -57,6 +60,14 @@ class Home(msgspec.Struct, frozen=True):
     @property
     def jobs(self) -> Path:
         return self._own / "jobs"
+
+    @property
+    def certificates(self) -> Path:
+        return self._own / "certificates"
+
+    @property
+    def signing_key(self) -> Path:
+        return self.root / "signing.key"
 
     @property
     def cache(self) -> Path:

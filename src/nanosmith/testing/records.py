@@ -15,9 +15,8 @@ from nanosmith.core.manifest import BaseRef, Calibration, DataRef, Manifest
 from nanosmith.core.record import Field, RecordForm
 from nanosmith.core.task import Task
 from nanosmith.data.record.schema import schema_of
-from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT
+from nanosmith.predict.graph_names import CODE_INPUT, GRAPH_FILE, INPUT, OUTPUT, TAGS
 from nanosmith.predict.local import TOKENIZER_FILE
-from nanosmith.predict.record import CODE_INPUT, TAGS
 from nanosmith.predict.record_layout import LAYOUT_FILE, Confidences, Layout, choice_columns
 from nanosmith.store.bundles import Bundle, seal
 from nanosmith.testing.tiny import UNKNOWN, word_tokenizer

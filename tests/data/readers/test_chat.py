@@ -192,3 +192,11 @@ def test_content_text() -> None:
     assert content_text([{"type": "text", "text": "a"}]) == "a"
     with pytest.raises(BadLine, match="null"):
         content_text(None)
+
+
+def test_probabilities_belong_to_the_last_answer(tmp_path: Path) -> None:
+    """A teacher's probabilities stand beside the messages, and are those of the last wanted answer."""
+    turns = [{"role": role, "content": f"{role} {i}"} for i in range(2) for role in ("user", "assistant")]
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({"messages": turns, "probabilities": {"assistant 1": 0.9}}) + "\n")
+    assert [example.soft for example in read(path).examples] == [None, {"assistant 1": 0.9}]

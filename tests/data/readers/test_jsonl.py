@@ -142,3 +142,18 @@ def test_outputs_of_two_sorts(tmp_path: Path) -> None:
 def test_bad_labels(tmp_path: Path, labels: object) -> None:
     """`labels` must be a list of labels."""
     assert codes(read_rows(tmp_path, {"text": "hi", "labels": labels})) == [("bad_label", 1)]
+
+
+def test_probabilities_of_a_teacher(tmp_path: Path) -> None:
+    """Probabilities beside labels are kept as soft labels; records have none."""
+    reading = read_rows(tmp_path, {**GOOD, "probabilities": {"greeting": 0.75, "refund": 0.25}})
+    assert reading.examples[0].soft == {"greeting": 0.75, "refund": 0.25}
+    record = read_rows(tmp_path, {"text": "hi", "output": {"n": 1}, "probabilities": {"x": 1}})
+    assert record.examples[0].soft is None
+
+
+@pytest.mark.parametrize("given", [{}, [], "x", {"a": 2}, {"a": -0.1}, {"a": "0.5"}, {"a": True}, {"a": None}])
+def test_wrong_probabilities(tmp_path: Path, given: object) -> None:
+    """What is no share of each label is a problem of its line."""
+    reading = read_rows(tmp_path, {**GOOD, "probabilities": given})
+    assert codes(reading) == [("bad_probabilities", 1)]

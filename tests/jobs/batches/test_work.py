@@ -45,7 +45,7 @@ class Answers:
         self.asked: list[str] = []
 
     @contextmanager
-    def __call__(self, _ledger: Ledger, _home: Home, _endpoint: str) -> Iterator[Callable[[Line], Future[Answer]]]:
+    def __call__(self, _ledger: Ledger, _home: Home, _row: Document) -> Iterator[Callable[[Line], Future[Answer]]]:
         yield self.ask
 
     def ask(self, line: Line) -> Future[Answer]:

@@ -9,8 +9,9 @@ import pytest
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.generation import Sampling, TokenLogprob
+from nanosmith.predict.log_softmax import log_softmax
 from nanosmith.predict.text.prefixes import BLOCK, Prefixes, block_keys
-from nanosmith.predict.text.sampling import Sampler, likeliest, log_probabilities
+from nanosmith.predict.text.sampling import Sampler, likeliest
 from nanosmith.predict.text.stops import StopTexts
 from nanosmith.predict.text.vocabulary import Growing
 
@@ -57,7 +58,7 @@ def test_only_what_is_allowed() -> None:
 def test_log_probabilities() -> None:
     """They are natural logs that sum to 1, also for far tokens; the likeliest come first."""
     logits = np.array([1e4, 1e4 - 1, -1e4, 3.0], dtype=np.float32)
-    found = log_probabilities(logits)
+    found = log_softmax(logits)
     assert np.exp(found.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-5)
     assert likeliest(found, 2) == [0, 1]
     assert likeliest(found, 0) == []

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from nanosmith.core.task import Task
-from nanosmith.recipes.parts.head import contrastive_loss, correct, fit_head, loss_of
+from nanosmith.recipes.parts.head import SOFT_SHARE, contrastive_loss, correct, fit_head, loss_of
 
 CHOICE = Task("choice", ("a", "b", "c"))
 LABELS = Task("labels", ("a", "b", "c"))
@@ -20,6 +20,22 @@ def test_loss_is_a_weighted_mean() -> None:
     weights = torch.tensor([1.0, 1.0, 0.0, 0.0])
     half = torch.nn.functional.cross_entropy(logits[:2], targets[:2])
     assert loss_of(CHOICE, logits, targets, weights, 0.0) == pytest.approx(float(half))
+
+
+@pytest.mark.parametrize("task", [CHOICE, LABELS])
+def test_a_teacher_is_followed(task: Task) -> None:
+    """With a teacher's probabilities the loss is least, per row, where the scores are the teacher's; where the teacher
+    is as sure as the answer, nothing is left of its part."""
+    teacher = torch.tensor([[2.0, -1.0, 0.5], [-1.0, 0.0, 3.0]])
+    soft = teacher.softmax(1) if task.kind == "choice" else torch.sigmoid(teacher)
+    hard = torch.tensor([0, 2]) if task.kind == "choice" else torch.tensor([[True, False, True], [False, False, True]])
+
+    def part_of_teacher(logits: torch.Tensor) -> float:
+        alone = loss_of(task, logits, hard, torch.ones(2), 0.0)
+        return float(loss_of(task, logits, hard, torch.ones(2), 0.0, soft) - (1 - SOFT_SHARE) * alone)
+
+    assert part_of_teacher(teacher) == pytest.approx(0.0, abs=1e-5)
+    assert part_of_teacher(teacher + torch.tensor([1.0, 0.0, -1.0])) > 0.05
 
 
 def test_labels_are_right_only_as_a_whole() -> None:

@@ -282,7 +282,8 @@ def test_texts(home: Home) -> None:
     home.bundles.mkdir(exist_ok=True)
     add_writer(home, "writer")
     bodies = [chat("say: one two", model="writer"), chat("word " * 300, model="writer")]
-    with closing(open_ledger(home)) as ledger, opened(ledger, home, CHAT) as answer:
+    row = Document("batch", "batch_a", 1, {"endpoint": CHAT})
+    with closing(open_ledger(home)) as ledger, opened(ledger, home, row) as answer:
         waiting = [answer(Line(i, f"r{i}", json.dumps(body).encode())) for i, body in enumerate(bodies)]
         first, second = (one.result(20) for one in waiting)
     assert json.loads(first.body)["choices"][0]["message"]["content"] == "one two"

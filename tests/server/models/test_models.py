@@ -108,4 +108,4 @@ async def test_the_cache_keeps_its_bounds(fresh: Any, queueing: None) -> None:
         await cache.get("none")
     opened.waiting = 1
     with pytest.raises(TooBusy):
-        await cache.predict(model, "x")
+        await cache.predict(model, "a text that it has not answered yet")

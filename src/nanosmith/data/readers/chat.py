@@ -1,7 +1,8 @@
 """The OpenAI chat format for supervised fine-tuning: one conversation per line, `{"messages": […]}`.
 
 Every assistant message whose `weight` is not 0 is a wanted answer, with the messages before it as its input; one line
-may therefore hold several Examples. An assistant message may call a function: its arguments are then the answer.
+may therefore hold several Examples. An assistant message may call a function: its arguments are then the answer. A
+teacher's `probabilities` may stand beside `messages`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from nanosmith.data.detect import foreign
 from nanosmith.data.lines import json_objects
 from nanosmith.data.readers.calls import Call, calls_of, claim_answer, claim_schema
 from nanosmith.data.reading import BadLine, Reading, json_type
+from nanosmith.data.rows import soft_labels
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 ROLE_NAMES = ", ".join(ROLES)
@@ -37,7 +39,7 @@ def read(path: Path) -> Reading:
         with reading.line(line):
             turns = [_shared(turn, prompts) for turn in _turns(record)]
             reading.claim_id(record.get("id"), line)
-            _add_examples(reading, line, turns)
+            _add_examples(reading, line, turns, soft_labels(record))
             claim_schema(reading, record)
     return reading
 
@@ -47,6 +49,16 @@ def check_record(record: Mapping[str, Any]) -> None:
     _check_conversation(_turns(record))
 
 
+def open_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
+    """What a conversation asks: its turns without an answer at the end. Raises BadLine."""
+    turns = [turn.message for turn in _turns(record)]
+    while turns and turns[-1].role == "assistant":
+        turns.pop()
+    if not any(turn.role == "user" and turn.content.strip() for turn in turns):
+        raise BadLine("no_user", "there is no user message to answer", "Add the user's text.")
+    return tuple(turns)
+
+
 def _shared(turn: _Turn, prompts: dict[Message, Message]) -> _Turn:
     """Keep one copy of a system prompt that many lines repeat."""
     if turn.message.role not in SYSTEM_ROLES:
@@ -54,7 +66,8 @@ def _shared(turn: _Turn, prompts: dict[Message, Message]) -> _Turn:
     return _Turn(prompts.setdefault(turn.message, turn.message), False, [])
 
 
-def _add_examples(reading: Reading, line: int, turns: list[_Turn]) -> None:
+def _add_examples(reading: Reading, line: int, turns: list[_Turn], soft: Mapping[str, float] | None) -> None:
+    """`soft` belongs to the last answer of the line."""
     _check_conversation(turns)
     messages = tuple(turn.message for turn in turns)
     users = [i for i, message in enumerate(messages) if message.role == "user"]
@@ -62,9 +75,11 @@ def _add_examples(reading: Reading, line: int, turns: list[_Turn]) -> None:
         if turn.is_target:
             claim_answer(reading, turn.calls, f"message {i}")
     early = any(turn.is_target for turn in turns[: users[0]])
+    last = max((i for i, turn in enumerate(turns) if turn.is_target), default=-1)
     for i in range(users[0], len(turns)):
         if turns[i].is_target:
-            reading.examples.append(Example(messages[:i], messages[i].content, line))
+            own = soft if i == last else None
+            reading.examples.append(Example(messages[:i], messages[i].content, line, soft=own))
     if early:
         message = "an assistant message stands before the first user message; it is not learnt"
         reading.warn("answer_before_user", message, line, 'Give it "weight": 0 to confirm.')

@@ -22,18 +22,29 @@ HEADER_REMEDY = "Begin the file with a line such as: text,label. Separate column
 def read(path: Path) -> Reading:
     """Read every row; other columns are ignored. A row's line is the one that it begins on."""
     reading = Reading()
+    for line, row in rows(path, reading):
+        with reading.line(line):
+            add_row(reading, line, row)
+    return reading
+
+
+def rows(path: Path, reading: Reading, *, labelled: bool = True) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every row with its line, by the columns that are used; wrong ones become Problems. `labelled`: the header must
+    name a column of answers."""
     csv.field_size_limit(MAX_LINE_BYTES)
     columns: list[str] | None = None
     for line, cells in _rows(path, reading):
+        row = None
         with reading.line(line):
             if columns is None:
-                columns = _columns(cells)
+                columns = _columns(cells, labelled=labelled)
             else:
                 reading.rows += 1
-                add_row(reading, line, _record(columns, cells))
+                row = _record(columns, cells)
         if columns is None:
-            break
-    return reading
+            return
+        if row is not None:
+            yield line, row
 
 
 def _rows(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
@@ -54,11 +65,11 @@ def _rows(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
             yield begin, cells
 
 
-def _columns(cells: list[str]) -> list[str]:
+def _columns(cells: list[str], *, labelled: bool) -> list[str]:
     """Column names in lower case. Raises BadLine where needed ones are missing or repeated."""
     names = [cell.strip().lower() for cell in cells]
     used = [name for name in names if name in USED]
-    if "text" not in used or not set(used) & LABEL_KEYS.keys():
+    if "text" not in used or (labelled and not set(used) & LABEL_KEYS.keys()):
         message = f"the header needs the columns text and label, or text and labels (got {', '.join(cells)[:200]!r})"
         raise BadLine("csv_header", message, HEADER_REMEDY)
     if len(used) > len(set(used)):

@@ -18,7 +18,10 @@ from nanosmith.store.records import Document
 KIND = "batch"
 OPEN = ("validating", "in_progress", "finalizing", "cancelling")
 EXPIRES_AFTER = "output_expires_after_s"
-"""The one part of the body that the API does not show."""
+KEY = "key"
+"""The id of the key that made the batch, whose budgets its requests are counted to."""
+HIDDEN = (EXPIRES_AFTER, KEY)
+"""Parts of the body that the API does not show."""
 
 
 def batch_row(ledger: Ledger, id: str) -> Document:

@@ -22,8 +22,8 @@ from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import Document
 
 Ask: TypeAlias = Callable[[Line], futures.Future[Answer]]
-Answers: TypeAlias = Callable[[Ledger, Home, str], AbstractContextManager[Ask]]
-"""From ledger, home and an endpoint to what answers its requests."""
+Answers: TypeAlias = Callable[[Ledger, Home, Document], AbstractContextManager[Ask]]
+"""From ledger, home and a batch to what answers its requests."""
 ANSWERS = "nanosmith.server.batches.lines:opened"
 """The server's own code, by name: it lies above this package, and is loaded by the process of a batch alone."""
 AT_ONCE = 8  # requests that are under way
@@ -67,7 +67,7 @@ def _answer(ledger: Ledger, home: Home, row: Document, path: Path, pulse: Pulse,
     group = Group(row.id, progress_of(ledger, row.id))
     rest = lines(path, after=group.progress.line)
     waiting: deque[tuple[Line, futures.Future[Answer]]] = deque()
-    with answers(ledger, home, row.body["endpoint"]) as ask:
+    with answers(ledger, home, row) as ask:
         try:
             while _filled(waiting, rest, ask) and not pulse.should_stop() and time.time() < row.body["expires_at"]:
                 if group.is_due:

@@ -15,9 +15,10 @@ import numpy as np
 from nanosmith.core.errors import InputError, TooLong
 from nanosmith.core.generation import FinishReason, Grammar, Piece, Sampling, Stopped, TokenLogprob
 from nanosmith.predict.grammar import Compiling, Ending, Grammars, Matcher
+from nanosmith.predict.log_softmax import log_softmax
 from nanosmith.predict.text.graph import DecoderGraph, Floats, SequenceState
 from nanosmith.predict.text.prefixes import BLOCK, block_keys
-from nanosmith.predict.text.sampling import Sampler, likeliest, log_probabilities
+from nanosmith.predict.text.sampling import Sampler, likeliest
 from nanosmith.predict.text.stops import StopTexts
 from nanosmith.predict.text.vocabulary import Growing, Vocabulary
 
@@ -87,7 +88,7 @@ class DecoderEngine:
         state = SequenceState(self._graph, self.context, self._adapter)
         read = returned(self._read(state, ids, lambda: False))
         assert read is not None
-        return _Scores(state, self._ends).of(answers, log_probabilities(read[0]))
+        return _Scores(state, self._ends).of(answers, log_softmax(read[0]))
 
     def forget_prefixes(self) -> None:
         """Of all models on this base: to measure, or to free their memory."""
@@ -223,7 +224,7 @@ class _Scores:
             if len(members) == 1:
                 scores[members[0]] = reached + self._tail(answers[members[0]][depth:])
             else:
-                following = log_probabilities(self._state.run([token])[0])
+                following = log_softmax(self._state.run([token])[0])
                 self._walk(members, answers, depth + 1, reached, following, scores)
         self._state.rewind(length)
 
@@ -232,14 +233,14 @@ class _Scores:
         rows = self._state.run(ids, rows=len(ids))
         total = 0.0
         for row, token in zip(rows, [*ids[1:], None]):
-            logprobs = log_probabilities(row)
+            logprobs = log_softmax(row)
             total += float(np.logaddexp.reduce(logprobs[self._ends]) if token is None else logprobs[token])
         return total
 
 
 def token_logprob(vocabulary: Vocabulary, logits: Floats, token: int, top: int) -> TokenLogprob:
     """What the model itself gave the token: before temperature, penalties, bias and grammar."""
-    logprobs = log_probabilities(logits)
+    logprobs = log_softmax(logits)
 
     def row(one: int) -> tuple[str, bytes, float]:
         raw = vocabulary.raw(one)

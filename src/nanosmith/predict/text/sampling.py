@@ -70,15 +70,6 @@ class Sampler:
         return int(near[min(place, len(near) - 1)])
 
 
-def log_probabilities(logits: Floats) -> Floats:
-    """Natural logs (V) of softmax(logits)."""
-    highest = logits.max()
-    shifted: Floats = logits - highest
-    near = shifted[shifted >= -NEGLIGIBLE]
-    total = np.float32(np.log(np.exp(near.astype(np.float64)).sum()))
-    return shifted - total
-
-
 def likeliest(logprobs: Floats, count: int) -> list[int]:
     """The `count` likeliest tokens, likeliest first, the lower id first where equal."""
     count = min(count, len(logprobs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -91,13 +91,17 @@ class Base:
         if file and file.is_file():
             stored: NDArray[np.float32] = load_file(file)["vectors"].astype(np.float32)
             return stored
-        special = self.tokenizer.encode("").ids
-        first, last = special[:1], special[1:]
-        ids = [[*first, token, *last] for token in range(self.tokenizer.get_vocab_size())]
-        vectors = self.encode(self._frozen, ids, watch, "distil token vectors", batch=512)
+        vectors = self.vectors_of(range(self.tokenizer.get_vocab_size()), watch)
         if file:
             write_atomic(file, save({"vectors": vectors.astype(np.float16)}))
         return vectors
+
+    def vectors_of(self, tokens: Iterable[int], watch: Watch | None = None) -> NDArray[np.float32]:
+        """The sentence vector (K, D) of each of these tokens alone."""
+        special = self.tokenizer.encode("").ids
+        first, last = special[:1], special[1:]
+        ids = [[*first, int(token), *last] for token in tokens]
+        return self.encode(self._frozen, ids, watch, "distil token vectors", batch=512)
 
     def encode(
         self, encoder: torch.nn.Module, ids: list[list[int]], watch: Watch | None = None, stage: str = "encode",

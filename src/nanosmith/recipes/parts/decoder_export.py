@@ -109,7 +109,7 @@ def build(hf_folder: Path, folder: Path, precision: Precision) -> None:
     except ImportError as error:
         raise MissingExtra("onnxruntime-genai", "train") from error
     try:
-        with _silence(), tempfile.TemporaryDirectory() as cache:
+        with silence(), tempfile.TemporaryDirectory() as cache:
             names = (None, str(hf_folder), str(folder), precision, "cpu", cache)
             options = parse_extra_options(*names, list(QUANTISED[precision]))
             create_model(*names, **options)
@@ -120,8 +120,8 @@ def build(hf_folder: Path, folder: Path, precision: Precision) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The builder prints each step, its progress and that embeddings stay as they are."""
+def silence() -> Iterator[None]:
+    """Converters print each step and their progress."""
     logging.disable(logging.CRITICAL)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

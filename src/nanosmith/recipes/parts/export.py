@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
 
 from nanosmith.core.watch import Watch
 from nanosmith.predict.embed import Floats1d
-from nanosmith.predict.encoder import GRAPH_FILE, INPUT, OUTPUT, open_session
+from nanosmith.predict.graph_names import GRAPH_FILE, OUTPUT
+from nanosmith.predict.graph_session import GraphSession, open_graph
 from nanosmith.recipes.parts.graph import Mode, Tagger, build, linear_names
 from nanosmith.recipes.work import Floats2d, Targets
 from nanosmith.score.parity import Parity, compare
@@ -29,14 +29,13 @@ MAX_CHECKED = 1_000  # examples of the gate
 PROBED = 100  # examples that rank the layers
 
 
-Read: TypeAlias = Callable[[InferenceSession, Sequence[int]], Floats1d]
-"""The logits (L) of a session and one row of ids."""
+Read: TypeAlias = Callable[[GraphSession, Sequence[int]], Floats1d]
+"""The logits (L) of an opened graph and one row of ids."""
 
 
-def plain(session: InferenceSession, row: Sequence[int]) -> Floats1d:
+def plain(graph: GraphSession, row: Sequence[int]) -> Floats1d:
     """The graph's own logits."""
-    logits: Floats1d = session.run([OUTPUT], {INPUT: np.asarray([row], dtype=np.int64)})[0][0]
-    return logits
+    return graph.run([OUTPUT], [row])[0][0]
 
 
 class EncoderGraph(msgspec.Struct, frozen=True):
@@ -85,10 +84,10 @@ def export(
 
 def run(path: Path, ids: Sequence[Sequence[int]], watch: Watch | None = None, read: Read = plain) -> Floats2d:
     """Logits (N, L) of a written graph, row by row as in serving."""
-    session = open_session(str(path))
+    graph = open_graph(path)
     rows = []
     for i, row in enumerate(ids):
-        rows.append(read(session, row))
+        rows.append(read(graph, row))
         if watch:
             watch.check()
             watch.progress("check int8 against float32", i + 1, len(ids))

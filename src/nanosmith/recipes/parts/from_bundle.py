@@ -24,7 +24,7 @@ from safetensors.numpy import load_file
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.watch import Watch
-from nanosmith.predict.encoder import EMBEDDING, GRAPH_FILE, INPUT, OUTPUT
+from nanosmith.predict.graph_names import EMBEDDING, GRAPH_FILE, INPUT, OUTPUT
 from nanosmith.predict.static import WEIGHTS_FILE, embedding
 from nanosmith.recipes.base_folder import BaseFolder
 from nanosmith.recipes.parts.base import Base
@@ -71,16 +71,14 @@ class TunedBase(Base):
             )
         return weight * float(pooled.norm(dim=1).mean()), bias
 
+    @property
+    def weights(self) -> Weights:
+        """What the bundle's graph holds, in float32."""
+        return self._weights
+
     def new_encoder(self) -> torch.nn.Module:
         """A fresh copy of the bundle's encoder in float32, dropout off."""
-        from transformers import BertConfig, BertModel
-
-        logging.getLogger("transformers").setLevel(logging.ERROR)
-        config = BertConfig(**self.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-        config._attn_implementation = "sdpa"
-        encoder = BertModel(config, add_pooling_layer=False)
-        encoder.load_state_dict({name: torch.from_numpy(array) for name, array in self._weights.encoder.items()})
-        return encoder
+        return encoder_of(self.config, self._weights.encoder)
 
 
 class TunedStatic(Base):
@@ -113,6 +111,23 @@ def open_tuned(bundle: Bundle, cache: Path | None = None) -> TunedBase | TunedSt
     if not bundle.manifest.task.labels:
         raise _no_labels(bundle.manifest.name)
     return TunedStatic(bundle, cache) if bundle.manifest.predictor == "static/1" else TunedBase(bundle, cache)
+
+
+def encoder_of(config: Mapping[str, Any], weights: Mapping[str, Array]) -> torch.nn.Module:
+    """A BERT in float32 with these weights, dropout off. Its layers may have fewer heads than their width has room for,
+    which transformers cannot say: the module is made with one head, and told the number afterwards."""
+    from transformers import BertConfig, BertModel
+
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    one = {**config, "num_attention_heads": 1, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    made = BertConfig(**one)
+    made._attn_implementation = "sdpa"
+    encoder = BertModel(made, add_pooling_layer=False)
+    for name, array in weights.items():
+        place, _, last = name.rpartition(".")
+        setattr(encoder.get_submodule(place), last, torch.nn.Parameter(torch.from_numpy(np.array(array))))
+    encoder.config.num_attention_heads = config["num_attention_heads"]
+    return encoder
 
 
 def read_encoder(path: Path) -> Weights:

@@ -28,9 +28,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nanosmith.predict.encoder import EMBEDDING, INPUT, OUTPUT
-from nanosmith.predict.record import CODE_INPUT, TAGS
-from nanosmith.predict.segments import TOKENS
+from nanosmith.predict.graph_names import CODE_INPUT, EMBEDDING, INPUT, OUTPUT, TAGS, TOKENS
 from nanosmith.version import __version__
 
 MS = "com.microsoft"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nanosmith.predict.encoder import GRAPH_FILE
+from nanosmith.predict.graph_names import GRAPH_FILE
 from nanosmith.predict.record import Scorer, Scores
 from nanosmith.predict.record_answer import Answerer
 from nanosmith.recipes.parts.export import MAX_CHECKED, MAX_LOSS_POINTS, PROBED, EncoderGraph, finer

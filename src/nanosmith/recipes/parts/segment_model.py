@@ -69,7 +69,7 @@ class SegmentModel:
             head=head, config=base.config, pooling="mean", max_tokens=base.max_tokens,
             ranges=activation_ranges(base, encoder, base.token_ids(self._sample)),
             tagger=Tagger(None, tags.weight.detach().numpy().T, tags.bias.detach().numpy(), tokens=True),
-            read=lambda session, row: read(session, row, head),
+            read=lambda graph, row: read(graph, row, head),
         )  # fmt: skip
         self._watch.progress("write the bundle", 0, 1)
         reference = self.logits(check.texts)

@@ -78,8 +78,10 @@ def rouge_n(given: str, reference: str, n: int) -> float:
 
 
 def rouge_l(given: str, reference: str) -> float:
-    from rapidfuzz.distance import LCSseq
-
+    try:
+        from rapidfuzz.distance import LCSseq
+    except ImportError as error:
+        raise MissingExtra("rapidfuzz", "evals") from error
     ours, theirs = _words(given), _words(reference)
     return _f1(LCSseq.similarity(ours, theirs), len(ours), len(theirs))
 

@@ -28,8 +28,15 @@ def check_html() -> None:
 def as_html(report: Report) -> str:
     """The page as text. Raises MissingExtra without jinja2 or matplotlib."""
     check_html()
-    import jinja2
+    return page_of("page.html", report=report, plots=_plots(report), **_parts(report))
 
+
+def page_of(template: str, **values: Any) -> str:
+    """A template of this folder, filled in. Raises MissingExtra without jinja2."""
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        raise MissingExtra("jinja2", "train") from error
     folder = files("nanosmith.score.render")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -45,9 +52,9 @@ def as_html(report: Report) -> str:
         breakable=_breakable,
         segments=explained.segments,
     )
-    page = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
+    page = environment.from_string(folder.joinpath(template).read_text(encoding="utf-8"))
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
-    return page.render(report=report, style=style, plots=_plots(report), **_parts(report))
+    return page.render(style=style, **values)
 
 
 def _parts(report: Report) -> dict[str, Any]:

@@ -28,6 +28,7 @@ GROUPS = {
     "models": "models",
     "moderations": "inference",
     "responses": "inference",
+    "routes": "models",
     "uploads": "files",
     "webhook_endpoints": WEBHOOKS,
     "webhook_event_types": WEBHOOKS,

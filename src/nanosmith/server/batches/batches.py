@@ -18,7 +18,7 @@ from nanosmith.core.fields import Metadata
 from nanosmith.core.limits import MAX_BATCH_BYTES
 from nanosmith.core.structs import to_struct
 from nanosmith.jobs.batches.answers import Progress, counts
-from nanosmith.jobs.batches.rows import EXPIRES_AFTER, KIND, OPEN, batch_row, change
+from nanosmith.jobs.batches.rows import EXPIRES_AFTER, HIDDEN, KEY, KIND, OPEN, batch_row, change
 from nanosmith.jobs.submit import check_file
 from nanosmith.server.batches.lines import ENDPOINTS
 from nanosmith.server.files.files import EXPIRES_AFTER_S, remove_expired
@@ -26,6 +26,7 @@ from nanosmith.server.http.idempotency import Once, once
 from nanosmith.server.http.pages import limit_of, page_response
 from nanosmith.server.http.wire import json_response, read_json
 from nanosmith.server.services import Services, services
+from nanosmith.server.watch.tally import tally_of
 from nanosmith.store.ledger import new_id
 from nanosmith.store.records import Document, Work
 
@@ -59,7 +60,8 @@ async def create(request: Request) -> Response:
             "batches have no such endpoint", got=repr(asked.endpoint[:80]), allowed=", ".join(ENDPOINTS),
             param="endpoint",
         )  # fmt: skip
-    row = await run_in_threadpool(_create, services(request), asked, once(request, content))
+    key = tally_of(request.scope).key
+    row = await run_in_threadpool(_create, services(request), asked, once(request, content), key)
     return json_response(batch_object(row))
 
 
@@ -89,24 +91,24 @@ def cancel(request: Request) -> Response:
 
 def batch_object(row: Document) -> dict[str, Any]:
     """Fields that have no value are left out, as OpenAI's schema has no null for them."""
-    body = {name: value for name, value in row.body.items() if value is not None and name != EXPIRES_AFTER}
+    body = {name: value for name, value in row.body.items() if value is not None and name not in HIDDEN}
     shown = {"id": row.id, "object": "batch", "created_at": row.created_at, "status": row.status}
     return shown | body | {"metadata": row.metadata}
 
 
-def _create(home: Services, asked: CreateBatch, sent: Once) -> Document:
+def _create(home: Services, asked: CreateBatch, sent: Once, key: str | None) -> Document:
     """A new batch; or, when a client repeats a request because it saw no answer, the batch that it made before."""
     with home.creation:
         row = sent.earlier(home.ledger, partial(home.ledger.document, KIND))
         if row is None:
             remove_expired(home)
-            row = _new_row(home, asked)
+            row = _new_row(home, asked, key)
             home.ledger.add(row, Work(row.id, KIND), sent.record(row.id))
     home.wake()
     return row
 
 
-def _new_row(home: Services, asked: CreateBatch) -> Document:
+def _new_row(home: Services, asked: CreateBatch, key: str | None) -> Document:
     file = check_file(home.ledger, asked.input_file_id, "input_file_id", PURPOSE)
     if file.bytes > MAX_BATCH_BYTES:
         raise InputError(
@@ -118,7 +120,7 @@ def _new_row(home: Services, asked: CreateBatch) -> Document:
     body = {
         "endpoint": asked.endpoint, "input_file_id": file.id, "completion_window": asked.completion_window,
         "expires_at": now + WINDOW_S, "request_counts": counts(0, Progress()),
-        EXPIRES_AFTER: expiry and expiry.seconds,
+        EXPIRES_AFTER: expiry and expiry.seconds, KEY: key,
     }  # fmt: skip
     return Document(KIND, new_id("batch_"), now, body, status="validating", metadata=asked.metadata)
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Message
 from nanosmith.core.json_schema import Checker
+from nanosmith.core.manifest import Manifest
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.structs import to_struct
 from nanosmith.core.task import Task, Value
@@ -37,7 +38,7 @@ from nanosmith.server.chat.written import UNLIKELY, usage_object
 from nanosmith.server.http.connection import while_connected
 from nanosmith.server.http.errors import error_body
 from nanosmith.server.http.idempotency import once
-from nanosmith.server.http.wire import json_response, read_json
+from nanosmith.server.http.wire import json_response
 from nanosmith.server.models.cache import ModelCache, OpenModel
 from nanosmith.server.models.explanations import explanation
 from nanosmith.server.models.turns import as_input, remarks
@@ -47,14 +48,29 @@ from nanosmith.server.watch.tally import count_tokens
 from nanosmith.store.ledger import new_id
 
 JSON_FORMS = ("json_field", "json_list")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 RANDOM = 24  # characters of an id behind its prefix
+
+
+class Answering(Protocol):
+    """Whose answer it is, as far as the answer shows it: a local model, or a remote one that was asked for the labels
+    of one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    @property
+    def fingerprint(self) -> str: ...
 
 
 class Answer(msgspec.Struct, frozen=True):
     """What all choices and chunks of one response are made from."""
 
     request: ChatRequest
-    model: OpenModel
+    model: Answering
     prediction: Prediction
     id: str
     created: int
@@ -88,8 +104,8 @@ class Answer(msgspec.Struct, frozen=True):
         return {"id": f"call_{self.id[-RANDOM:]}{index or ''}", "type": "function", "function": function}
 
 
-async def create(request: Request) -> Response:
-    given = await read_json(request)
+async def create(request: Request, given: dict[str, Any]) -> Response:
+    """The answer of the model that the body `given` names."""
     asked = to_struct(given, ChatRequest)
     opening = services(request).models.get(asked.model)
     model = await (while_connected(request, opening) if asked.stream else opening)
@@ -98,11 +114,19 @@ async def create(request: Request) -> Response:
     check_request(asked, model.manifest.task)
     answering = answer_to(asked, services(request).models)
     answer = await (while_connected(request, answering) if asked.stream else answering)
+    return await respond(request, given, answer)
+
+
+async def respond(
+    request: Request, given: dict[str, Any], answer: Answer, told: Mapping[str, str] = NOTHING
+) -> Response:
+    """The answer to the body `given`, at once or as a stream; `told` are headers beside the usual ones."""
+    asked = answer.request
     more = await extension(request, asked, answer)
     if asked.store:  # before the first byte: what is sent is stored, and stored whole
         answer = await _stored(request, given, answer)
     count_tokens(request, answer.prediction.tokens + answer.written_tokens, model=answer.model.name)
-    headers = remarks(answer.prediction)
+    headers = {**told, **remarks(answer.prediction)}
     if idle := ignored(asked, given):
         headers[IGNORED_HEADER] = ", ".join(idle)
     if asked.stream:
@@ -119,7 +143,7 @@ async def answer_to(asked: ChatRequest, models: ModelCache) -> Answer:
     return Answer(asked, model, prediction, new_id("chatcmpl-"), int(time.time()), plan)
 
 
-def said_to(model: OpenModel, asked: ChatRequest) -> tuple[Message, ...]:
+def said_to(model: Answering, asked: ChatRequest) -> tuple[Message, ...]:
     """The turns as a model of this kind was trained on them."""
     return record_format.turns_of(asked) if model.manifest.task.kind == "record" else turns(asked)
 
@@ -148,8 +172,9 @@ def planned(asked: ChatRequest, model: OpenModel) -> record_format.RecordPlan | 
 
 async def extension(request: Request, asked: ChatRequest, answer: Answer) -> dict[str, Any]:
     """Our field `nanosmith`, in an object that has nothing else; an empty one when not asked for."""
-    said = said_to(answer.model, asked)
-    more = await explanation(request, asked.nanosmith, answer.model, said, answer.prediction.value)
+    said, more = said_to(answer.model, asked), dict[str, Any]()
+    if isinstance(answer.model, OpenModel):
+        more = await explanation(request, asked.nanosmith, answer.model, said, answer.prediction.value)
     if asked.nanosmith is None or not asked.nanosmith.fields:
         return more
     fields = field_objects(answer.prediction, answer.model.manifest.task.text_of(said))
@@ -336,6 +361,3 @@ def _until(text: str, stops: str | list[str]) -> str:
 def _token(text: str, probability: float) -> dict[str, Any]:
     logprob = math.log(probability) if probability > 0 else UNLIKELY
     return {"token": text, "logprob": min(logprob, 0.0), "bytes": list(text.encode())}
-
-
-routes = [Route("/chat/completions", create, methods=["POST"])]

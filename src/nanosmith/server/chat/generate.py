@@ -59,7 +59,7 @@ async def create(request: Request, asked: ChatRequest, given: dict[str, Any], mo
     if asked.store:
         made = await run_in_threadpool(_made_before, services(request), sent)
         if made is not None:
-            return _again(made, question, headers)
+            return at_once(completion_object(made), asked, headers)
 
     async def keep(shown: dict[str, Any]) -> dict[str, Any]:
         if not asked.store:
@@ -126,7 +126,13 @@ async def _at_once(request: Request, question: Question, keep: Keep, headers: di
 
 
 async def _streamed(request: Request, question: Question, keep: Keep, headers: dict[str, str]) -> Response:
-    """The response begins with the first piece, so that what goes wrong before it has a status of its own."""
+    writing, written, end = await started(request, question)
+    return EventStream(sent(chunks(question, writing, written, keep)), last=stopping, end=end, headers=headers)
+
+
+async def started(request: Request, question: Question) -> tuple[Writing, Written, Callable[[], None]]:
+    """A writing that gave its first piece, so that what goes wrong before it has a status of its own; where to add its
+    pieces; and what ends it, to be called once. Raises TooLong, InputError, TooBusy."""
     writing, written = begin(question), Written(question.plan)
     try:
         await while_connected(request, begun(writing, question))
@@ -138,10 +144,10 @@ async def _streamed(request: Request, question: Question, keep: Keep, headers: d
         writing.leave()
         count_tokens(request, written.total_tokens, model=question.model.name)
 
-    return EventStream(_events(chunks(question, writing, written, keep)), last=_stopping, end=end, headers=headers)
+    return writing, written, end
 
 
-async def chunks(question: Question, writing: Writing, written: Written, keep: Keep) -> AsyncIterator[dict[str, Any]]:
+async def chunks(question: Question, writing: Writing, written: Written, keep: Keep) -> AsyncGenerator[dict[str, Any]]:
     """As the texts grow; then the usage of all, when asked for. The completion is kept before its end is told."""
     options = question.request.stream_options
     with_usage = bool(options and options.include_usage)
@@ -158,8 +164,8 @@ async def chunks(question: Question, writing: Writing, written: Written, keep: K
         yield head | {"choices": [], "usage": usage(written)}
 
 
-async def _events(parts: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes]:
-    """A failure in the middle is sent as an error, and `[DONE]` is then left out."""
+async def sent(parts: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes]:
+    """Chunks as server-sent events. A failure in the middle is sent as an error, and `[DONE]` is then left out."""
     try:
         async for part in parts:
             yield encoded(part)
@@ -172,7 +178,7 @@ async def _events(parts: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes]
         yield DONE
 
 
-def _stopping() -> bytes:
+def stopping() -> bytes:
     return encoded(error_body(STOPPING, status=503, code="unavailable"))
 
 
@@ -182,15 +188,14 @@ def _made_before(home: Services, sent: Once) -> Document | None:
     return None if made is None else home.ledger.document(KIND, made)
 
 
-def _again(made: Document, question: Question, headers: dict[str, str]) -> Response:
-    """The completion that was made for an earlier sending of the same request."""
-    shown = completion_object(made)
-    if not question.request.stream:
+def at_once(shown: dict[str, Any], asked: ChatRequest, headers: dict[str, str]) -> Response:
+    """A completion that is whole, for a client that may have asked for a stream."""
+    if not asked.stream:
         return json_response(shown, headers=headers)
-    head = {name: shown[name] for name in ("id", "created", "model", "service_tier", "system_fingerprint")}
+    head = {name: shown.get(name) for name in ("id", "created", "model", "service_tier", "system_fingerprint")}
     head["object"] = "chat.completion.chunk"
     parts = [head | {"choices": [delta]} for choice in shown["choices"] for delta in _deltas(choice)]
-    if question.request.stream_options and question.request.stream_options.include_usage:
+    if asked.stream_options and asked.stream_options.include_usage:
         parts.append(head | {"choices": [], "usage": shown["usage"]})
     body = b"".join(map(encoded, parts)) + DONE
     return Response(body, headers={**headers, "cache-control": "no-cache"}, media_type="text/event-stream")
@@ -200,7 +205,8 @@ def _deltas(choice: dict[str, Any]) -> list[dict[str, Any]]:
     message = {name: value for name, value in choice["message"].items() if name != "annotations"}
     if message.get("tool_calls"):
         message["tool_calls"] = [{"index": i} | call for i, call in enumerate(message["tool_calls"])]
-    begun = {"index": choice["index"], "delta": message, "logprobs": choice["logprobs"], "finish_reason": None}
+    logprobs = choice.get("logprobs")
+    begun = {"index": choice["index"], "delta": message, "logprobs": logprobs, "finish_reason": None}
     return [begun, begun | {"delta": {}, "logprobs": None, "finish_reason": choice["finish_reason"]}]
 
 

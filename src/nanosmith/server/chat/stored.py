@@ -22,6 +22,7 @@ from nanosmith.server.http.strict import wants_strict_types
 from nanosmith.server.http.wire import json_response, read_json
 from nanosmith.server.services import Services, services
 from nanosmith.server.watch.tally import tally_of
+from nanosmith.store.captures import give_feedback
 from nanosmith.store.records import Document
 
 LIMIT = 20
@@ -124,6 +125,7 @@ def _update(request: Request, metadata: dict[str, str] | None) -> Response:
     row = services(request).ledger.update_document(KIND, id, metadata=metadata)
     if row is None:
         raise _not_found(id)
+    give_feedback(services(request).ledger, id, metadata)
     return json_response(completion_object(row))
 
 

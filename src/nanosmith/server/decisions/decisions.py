@@ -6,14 +6,14 @@ A question is answered only where it can be matched to the model's labels; docs/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from nanosmith.core.errors import InputError, did_you_mean
+from nanosmith.core.example import Input
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.structs import to_struct
 from nanosmith.core.task import Task
@@ -30,7 +30,7 @@ from nanosmith.server.decisions.request import (
     text_of,
     turns,
 )
-from nanosmith.server.http.wire import json_response, read_json
+from nanosmith.server.http.wire import json_response
 from nanosmith.server.models.cache import OpenModel
 from nanosmith.server.models.explanations import explanation
 from nanosmith.server.models.turns import as_input, check_chars, remarks
@@ -40,20 +40,31 @@ from nanosmith.server.watch.tally import count_tokens
 IS_IT = re.compile(r'(?:is (?:it|this)(?: about)? )?["“`](?P<label>.+)["”`]\s*\??', re.IGNORECASE | re.DOTALL)
 """Instructions that ask for one label: `"refund"`, `is it "refund"?`, `is this about "refund"?`."""
 SHOWN_LABELS = 5
+Predicted: TypeAlias = Callable[[Input], Awaitable[tuple[Prediction, dict[str, str]]]]
+"""From an input to its prediction, and the headers that tell of it."""
 
 
-async def create(request: Request) -> Response:
-    asked = to_struct(await read_json(request), DecisionRequest)
+async def create(request: Request, given: dict[str, Any]) -> Response:
+    """The answers of the model that the body `given` names."""
+    cache, asked = services(request).models, to_struct(given, DecisionRequest)
+    model = await cache.get(asked.model)
+
+    async def predicted(read: Input) -> tuple[Prediction, dict[str, str]]:
+        prediction = await cache.predict(model, read)
+        return prediction, remarks(prediction)
+
+    return await decide(request, asked, model, predicted)
+
+
+async def decide(request: Request, asked: DecisionRequest, model: OpenModel, predicted: Predicted) -> Response:
+    """The answers to questions about the labels of `model`, read off what is `predicted`."""
     read = as_input(turns(asked.input), "input")
     check_chars((_instructions(question, i) for i, question in enumerate(asked.questions)), "questions")
-    cache = services(request).models
-    model = await cache.get(asked.model)
     _check_kind(model)
     if asked.nanosmith is not None and asked.nanosmith.fields:
         raise refused("nanosmith.fields", "decisions are about labels", "fields false")
     ask = [matched(question, i, _task(question, model)) for i, question in enumerate(asked.questions)]
-    prediction = await cache.predict(model, read)
-    headers = remarks(prediction)
+    prediction, headers = await predicted(read)
     if idle := [name for name in IGNORED if getattr(asked, name) is not None]:
         headers[IGNORED_HEADER] = ", ".join(idle)
     answers = [
@@ -221,6 +232,3 @@ def _some(labels: Iterable[str]) -> str:
     names = list(labels)
     rest = len(names) - SHOWN_LABELS
     return ", ".join(names[:SHOWN_LABELS]) + (f" and {rest} more" if rest > 0 else "")
-
-
-routes = [Route("/decisions", create, methods=["POST"])]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -40,8 +41,8 @@ def run(ledger: Ledger, home: Home, id: str, pulse: Pulse, /, **_: Any) -> None:
     if definition is None:
         raise InputError("the eval was deleted", got=repr(row.parent), code="not_found")
     ledger.update_document(RUN, id, status="in_progress")
-    with start_blocking_portal() as portal:
-        _grade(ledger, home, row, definition, pulse, portal)
+    with start_blocking_portal() as portal, closing(Shared(home, ledger)) as shared:
+        _grade(Services(home, ledger, shared), row, definition, pulse, portal)
     told = announce(ledger, "eval.run.succeeded", id)
     ledger.update_document(RUN, id, also=told, end=True, status="completed")
 
@@ -109,11 +110,9 @@ def count(counts: Counts, graded: Graded) -> None:
         of_model["completion_tokens"] += answer.completion_tokens
 
 
-def _grade(
-    ledger: Ledger, home: Home, row: Document, definition: Document, pulse: Pulse, portal: BlockingPortal
-) -> None:
+def _grade(here: Services, row: Document, definition: Document, pulse: Pulse, portal: BlockingPortal) -> None:
+    ledger, home = here.ledger, here.home
     asked = msgspec.convert({"data_source": row.body["data_source"]}, CreateRun).data_source
-    here = Services(home, ledger, Shared(None))
     evaluator = Evaluator(
         definition.body["testing_criteria"], sampling_of(asked), tools_of(here, portal.call),
         answer=lambda question: portal.call(sampled, question, here.models),

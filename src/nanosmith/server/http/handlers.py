@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nanosmith.core.errors import NanosmithError, Unavailable
+from nanosmith.core.errors import NanosmithError, OverBudget, Unavailable
 from nanosmith.server.http.errors import ApiError, error_body
 from nanosmith.server.http.wire import json_response
 
@@ -15,10 +15,13 @@ RETRY = {"retry-after": "1"}
 
 
 def error_response(error: NanosmithError) -> Response:
-    """The response to an error. Those above 499 that will not pass by themselves tell clients not to retry."""
+    """The response to an error. Those above 499, and those of budgets, that will not pass by themselves tell clients
+    not to retry."""
     status = error.http_status
     headers = dict(error.headers) if isinstance(error, ApiError) else {}
-    if status >= 500 and not headers:
+    if isinstance(error, OverBudget):
+        headers = RETRY if error.may_pass else NO_RETRY
+    elif status >= 500 and not headers:
         headers = RETRY if isinstance(error, Unavailable) else NO_RETRY
     return json_response(
         error_body(str(error), status=status, code=error.code, param=error.param), status=status, headers=headers

@@ -2,7 +2,8 @@
 
 All bookkeeping happens on the event loop, so it needs no locks; opening and predicting happen on the model's thread,
 so that the loop never waits and one model never runs twice at the same time. Only a model that answers in microseconds
-is asked on the loop itself: handing it to a thread would take longer than its answer.
+is asked on the loop itself: handing it to a thread would take longer than its answer. What others have answered is
+kept (answers.py).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nanosmith.core.limits import MAX_OPEN_MODELS, MAX_WAITING_PREDICTIONS
 from nanosmith.core.manifest import Manifest
 from nanosmith.core.prediction import Prediction, Predictor
 from nanosmith.server.http.errors import TooBusy
+from nanosmith.server.models.answers import from_environment, key_of
 from nanosmith.server.models.names import callable_model
 from nanosmith.server.models.writing import Desk
 from nanosmith.store.bundles import open_bundle
@@ -45,7 +47,7 @@ class OpenModel:
     manifest: Manifest
     predictor: Predictor
     fingerprint: str
-    is_quick: bool
+    digest: str
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -60,8 +62,18 @@ class OpenModel:
         bundle = open_bundle(folder)
         self.predictor = open_predictor(bundle)
         self.manifest = bundle.manifest
-        self.fingerprint = f"fp_{bundle.manifest.model_digest[:10]}"
-        self.is_quick = getattr(self.predictor, "is_quick", False)
+        self.digest = bundle.manifest.model_digest
+        self.fingerprint = f"fp_{self.digest[:10]}"
+        if prepare := getattr(self.predictor, "prepare", None):  # what need not be there for the first answer
+            self._thread.submit(prepare)
+
+    def quick_answer(self, given: Input) -> Prediction | None:
+        """One that takes microseconds; None where the model has none."""
+        if getattr(self.predictor, "is_quick", False):
+            return self.predictor.predict([given])[0]
+        quick = getattr(self.predictor, "quick_answer", None)
+        found: Prediction | None = quick(given) if quick else None
+        return found
 
     async def predict(self, given: Input) -> Prediction:
         return (await self.run(self.predictor.predict, [given]))[0]
@@ -80,6 +92,7 @@ class OpenModels:
         self.max_waiting = max_waiting
         self.waiting = 0
         self.by_key: OrderedDict[Key, OpenModel] = OrderedDict()
+        self.answers = from_environment()
 
 
 class ModelCache:
@@ -121,10 +134,15 @@ class ModelCache:
 
     async def predict(self, model: OpenModel, given: Input) -> Prediction:
         """Raises TooBusy when too many others wait."""
-        if model.is_quick:
-            return model.predictor.predict([given])[0]
+        if (quick := model.quick_answer(given)) is not None:
+            return quick
+        answers, key = self._opened.answers, key_of(self._home.project, model.digest, given)
+        if (kept := answers.get(key)) is not None:
+            return kept
         with self.place():
-            return await model.predict(given)
+            answer = await model.predict(given)
+        answers.keep(key, answer)
+        return answer
 
     def forget(self, name: str) -> None:
         """Close a model that was deleted."""

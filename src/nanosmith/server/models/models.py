@@ -1,4 +1,4 @@
-"""/v1/models: local models, and the base models that can be fine-tuned."""
+"""/v1/models: routes, local models, and the base models that can be fine-tuned."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ from nanosmith.store.bundles import read_manifest
 from nanosmith.store.records import ModelRow
 
 OWNER = "nanosmith"
+ROUTES = "nanosmith-routes"
 BASE_CREATED_AT = 1_764_547_200  # 2025-12-01, the same for all base models: a date that never changes
 
 
 def list_models(request: Request) -> Response:
-    rows = services(request).ledger.models()
-    return list_response([*map(model_object, rows), *map(base_object, own_bases())])
+    home = services(request)
+    routes = map(route_object, home.shared.routing.offered(home.ledger.project))
+    return list_response([*routes, *map(model_object, home.ledger.models()), *map(base_object, own_bases())])
 
 
 def retrieve(request: Request) -> Response:
     name = request.path_params["model"]
     if name in own_bases():
         return json_response(base_object(name))
-    row, _ = callable_model(services(request).ledger, name)
+    home = services(request)
+    if name in home.shared.routing.offered(home.ledger.project):
+        return json_response(route_object(name))
+    row, _ = callable_model(home.ledger, name)
     return json_response(model_object(row))
 
 
@@ -56,10 +61,19 @@ def base_object(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def route_object(name: str) -> dict[str, Any]:
+    """A route as clients see it: one more model."""
+    return base_object(name) | {"owned_by": ROUTES}
+
+
 def _delete(home: Services, name: str) -> None:
     """The row first: what has no name cannot be called, so a crash in between leaves only a folder to clear."""
     row = home.ledger.model(name)
     if row is None:
+        if name in home.shared.routing.routes:
+            raise Forbidden(
+                "a route is not deleted here", got=repr(name), param="model", remedy="Take it out of nanosmith.toml."
+            )
         if is_base(name):
             raise Forbidden("a base model cannot be deleted", got=repr(name), param="model")
         raise model_not_found(home.ledger, name)

@@ -12,6 +12,7 @@ from nanosmith.core.prediction import Prediction
 TRUNCATED = "x-nanosmith-truncated"
 UNCALIBRATED = "x-nanosmith-uncalibrated"
 OUT_OF_SCOPE = "x-nanosmith-out-of-scope"
+CACHE = "x-nanosmith-cache"
 
 
 def check_chars(texts: Iterable[str], param: str) -> None:
@@ -34,7 +35,7 @@ def not_text(kind: str, param: str, allowed: str) -> InputError:
 
 def remarks(prediction: Prediction) -> dict[str, str]:
     """Headers that tell what limits an answer: an input that was not read to its end, probabilities that were never
-    compared with outcomes, an input that is out of scope. Mostly empty."""
+    compared with outcomes, an input that is out of scope, and an answer that was given before. Mostly empty."""
     headers = {}
     if prediction.dropped_tokens:
         read, total = prediction.tokens, prediction.tokens + prediction.dropped_tokens
@@ -43,4 +44,6 @@ def remarks(prediction: Prediction) -> dict[str, str]:
         headers[UNCALIBRATED] = "true"
     if prediction.refused:
         headers[OUT_OF_SCOPE] = f"{prediction.out_of_scope:.4f}"
+    if prediction.is_kept:
+        headers[CACHE] = "hit"
     return headers

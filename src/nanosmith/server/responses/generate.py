@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from nanosmith.core.errors import InputError, NanosmithError
 from nanosmith.core.generation import Sampling, TokenLogprob
-from nanosmith.server.chat.generate import Question, begin, begun, question_to, write
+from nanosmith.server.chat.generate import Question, question_to, started, write
 from nanosmith.server.chat.request import (
     IGNORED_HEADER,
     ChatMessage,
@@ -157,18 +157,8 @@ async def _at_once(
 async def _streamed(
     request: Request, question: Question, begun_response: dict[str, Any], keep: Keep, headers: dict[str, str]
 ) -> Response:
-    writing, written = begin(question), Written(question.plan)
-    try:
-        with own_names():
-            await while_connected(request, begun(writing, question))
-    except BaseException:
-        writing.leave()
-        raise
-
-    def end() -> None:
-        writing.leave()
-        count_tokens(request, written.total_tokens, model=question.model.name)
-
+    with own_names():
+        writing, written, end = await started(request, question)
     stream = Stream(question, written, begun_response, keep)
     return EventStream(stream.sent(writing), last=stream.stopping, end=end, headers=headers)
 

@@ -39,8 +39,8 @@ from nanosmith.store.records import Document
 MOST_ITEMS = 100  # of one page
 
 
-async def create(request: Request) -> Response:
-    given = await read_json(request)
+async def create(request: Request, given: dict[str, Any]) -> Response:
+    """The answer of the model that the body `given` names."""
     asked = to_struct(given, ResponseRequest)
     opening = services(request).models.get(asked.model)
     model = await (while_connected(request, opening) if asked.stream else opening)
@@ -126,7 +126,7 @@ async def _answer(request: Request, asked: ResponseRequest, model: OpenModel) ->
     question = as_chat(asked, turns)
     answering = _answer_to(with_tools(question, asked) if is_record else question, home.models)
     answer = await (while_connected(request, answering) if asked.stream else answering)
-    _check_truncation(asked, answer.prediction)
+    check_truncation(asked, answer.prediction)
     count_tokens(request, answer.prediction.tokens + answer.written_tokens, model=answer.model.name)
     return made_from, answer
 
@@ -138,7 +138,7 @@ async def _answer_to(asked: ChatRequest, models: ModelCache) -> Answer:
     return msgspec.structs.replace(answer, id=new_id("resp_"))
 
 
-def _check_truncation(asked: ResponseRequest, prediction: Prediction) -> None:
+def check_truncation(asked: ResponseRequest, prediction: Prediction) -> None:
     if asked.truncation == "disabled" and prediction.dropped_tokens:
         raise TooLong(
             "the model does not read so much, and truncation is disabled",
@@ -156,7 +156,6 @@ def _document_of(request: Request) -> Document:
 
 
 routes = [
-    Route("/responses", create, methods=["POST"]),
     Route("/responses/input_tokens", count_input_tokens, methods=["POST"]),
     Route("/responses/{id}", retrieve, methods=["GET"]),
     Route("/responses/{id}", delete, methods=["DELETE"]),

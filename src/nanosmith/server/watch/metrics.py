@@ -21,8 +21,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nanosmith.core.errors import MissingExtra
 from nanosmith.server.access.auth import METRICS_PATH
+from nanosmith.server.watch.money import of_money
 from nanosmith.server.watch.tally import method_of, route_of, tally_of
 from nanosmith.store.ledger import Ledger
+from nanosmith.store.purse import Purse
 from nanosmith.store.records import JobStatus
 from nanosmith.version import __version__
 
@@ -75,13 +77,15 @@ class Measured:
 class Collector:
     """What prometheus_client asks when it writes the page."""
 
-    def __init__(self, metrics: Metrics, ledger: Ledger) -> None:
+    def __init__(self, metrics: Metrics, ledger: Ledger, purse: Purse) -> None:
         self._metrics = metrics
         self._ledger = ledger
+        self._purse = purse
 
     def collect(self) -> Iterator[Metric]:
         yield from _of_requests(self._metrics)
         yield _jobs(self._ledger.count_jobs())
+        yield from of_money(self._purse)
         yield _build()
 
 
@@ -91,7 +95,8 @@ def show(request: Request) -> Response:
     except ModuleNotFoundError as error:
         raise MissingExtra("prometheus_client", "serve") from error
     registry = CollectorRegistry()
-    registry.register(Collector(request.app.state.metrics, request.app.state.services.ledger))
+    home = request.app.state.services
+    registry.register(Collector(request.app.state.metrics, home.ledger, home.shared.purse.own))
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 

@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nanosmith.core.money import plain_usd
 from nanosmith.jobs.names import ORGANIZATION
 from nanosmith.server.access.limits import rate_headers
 from nanosmith.server.http.errors import TryAgain
@@ -21,6 +22,8 @@ from nanosmith.server.watch.tally import TALLY, Tally
 
 API_VERSION = "2020-10-01"
 CLIENT_GONE = 499
+COST = "x-nanosmith-cost"
+"""What an answer cost, in US dollars, as a plain decimal."""
 SHOWN_PATH_CHARS = 256
 SHOWN = ("project", "key", "model", "tokens")
 log = logging.getLogger("nanosmith.server")
@@ -31,7 +34,7 @@ class RequestContext:
     that the server's end cuts off is answered with 503.
 
     The line is JSON: {"id", "method", "path", "status", "ms"} and, where they are known, {"project", "key" (its id),
-    "model", "tokens"}. It has no bodies, queries or keys.
+    "model", "tokens", "usd" (a plain decimal, as text)}. It has no bodies, queries or keys.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -73,6 +76,7 @@ def _tag(message: Message, tally: Tally, began: float) -> None:
         ("openai-processing-ms", str(round((time.perf_counter() - began) * 1000))),
         ("openai-version", API_VERSION),
         ("openai-organization", ORGANIZATION),
+        *([] if tally.cost is None else [(COST, plain_usd(tally.cost))]),
         *rate_headers(tally.meters),
     )
     message["headers"] = [*message["headers"], *((name.encode(), value.encode()) for name, value in own)]
@@ -88,4 +92,6 @@ def _line(scope: Scope, tally: Tally, began: float) -> str:
         "ms": ms,
     }
     row |= {name: value for name in SHOWN if (value := getattr(tally, name))}
+    if tally.cost is not None:
+        row["usd"] = plain_usd(tally.cost)
     return msgspec.json.encode(row).decode()

@@ -20,7 +20,7 @@ OTHER_METHOD = "OTHER"
 
 class Tally(msgspec.Struct):
     """Of one request. `status` is 0 until the response begins; `key` is the key's id; `meters` are those of its
-    limits."""
+    limits; `cost` is that of remote models in nano-dollars, None where none was asked or it is not known."""
 
     id: str
     status: int = 0
@@ -30,6 +30,7 @@ class Tally(msgspec.Struct):
     tokens: int = 0
     predictions: int = 0
     meters: tuple[Meter, ...] = ()
+    cost: int | None = None
 
 
 def tally_of(scope: MutableMapping[str, Any]) -> Tally:
@@ -45,6 +46,14 @@ def count_tokens(request: Request, tokens: int, *, model: str, predictions: int 
     tally.predictions += predictions
     for meter in tally.meters:
         meter.spend(tokens)
+
+
+def count_cost(request: Request, cost: int | None) -> None:
+    """What a route's remote models took, in nano-dollars (None: nobody knows). Reported before the response begins, it
+    is in a header."""
+    if cost is not None:
+        tally = tally_of(request.scope)
+        tally.cost = (tally.cost or 0) + cost
 
 
 def route_of(scope: MutableMapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from nanosmith.core.errors import NanosmithError, Unavailable
 from nanosmith.store.ledger.database import Database, reason_of
 from nanosmith.store.ledger.tables import meta
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration, whose outcome is what nanosmith.store.ledger.tables describes."""
 VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
 CREATE_VERSION = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key} PRIMARY KEY (version_num))"

@@ -107,6 +107,45 @@ keys = sa.Table(
     _column("expires_at", INTEGER, null=True),
 )  # fmt: skip
 
+
+def _whose() -> list[sa.Column[str]]:
+    """Which calls a budget is for; empty: any."""
+    return [_column(scope, sa.String) for scope in ("project", "key", "route", "provider")]
+
+
+budgets = sa.Table(
+    "budgets", meta, _seq(),
+    _column("id", sa.String, unique=True), *_whose(), _column("period", sa.String), _column("amount", INTEGER),
+    _column("created_at", INTEGER),
+    sa.UniqueConstraint("project", "key", "route", "provider", "period", name="budgets_whose"),
+)  # fmt: skip
+"""Those set by `nanosmith budgets`; amounts of money are in nano-dollars."""
+accounts = sa.Table(
+    "accounts", meta, _seq(), *_whose(),
+    _column("begins_at", INTEGER), _column("ends_at", INTEGER), _column("spent", INTEGER),
+    sa.UniqueConstraint("project", "key", "route", "provider", "begins_at", "ends_at", name="accounts_whose"),
+)  # fmt: skip
+"""What a budget's calls of one period have cost."""
+spenders = sa.Table(
+    "spenders", meta, _seq(),
+    _column("id", sa.String, unique=True), _column("owner", sa.String), _column("batch", INTEGER),
+    _column("seen_at", sa.Float(53)),
+)  # fmt: skip
+"""Processes that spend; `batch` numbers what each has settled."""
+allotments = sa.Table(
+    "allotments", meta, _seq(),
+    _column("spender", sa.String), _column("account", INTEGER), _column("amount", INTEGER),
+    sa.UniqueConstraint("spender", "account", name="allotments_spender"),
+)  # fmt: skip
+"""What a process may spend of an account, and has not settled."""
+spend = sa.Table(
+    "spend", meta, _seq(), _column("hour", INTEGER), *_whose(), _column("model", sa.String),
+    _column("requests", INTEGER), _column("input_tokens", INTEGER), _column("cached_tokens", INTEGER),
+    _column("output_tokens", INTEGER), _column("cost", INTEGER), _column("unknown", INTEGER), _column("saved", INTEGER),
+    sa.UniqueConstraint("hour", "project", "key", "route", "provider", "model", name="spend_call"),
+)  # fmt: skip
+"""What calls used and cost: sums per hour (its first second) and kind of call; `unknown` of them have no known cost."""
+
 writers = sa.Table(
     "writers", meta,
     sa.Column("id", sa.String, primary_key=True), _column("number", INTEGER), _column("at", sa.Float(53)),

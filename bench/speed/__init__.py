@@ -1,0 +1,1 @@
+"""How fast our bundles answer, beside what people use for such a task: `python -m bench.speed --help`."""

@@ -1,0 +1,199 @@
+"""The flywheel of a route: observe → train → shadow → canary → serve, each step by its gate, with retreat.
+
+A model learns from what the route's teacher answered (`captured`). It is then asked, in the shadow, about newer traffic
+that the teacher answered too, and a threshold is certified from that (score.certificate). In the canary it answers a
+small share of the traffic, and when it serves, all but a few requests: these go to the teacher by lot, and are a fair
+sample of the traffic, by which the promise is watched. Where that shows the promise broken, the model is withdrawn, and
+the wheel begins anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from nanosmith.core.errors import NanosmithError
+from nanosmith.core.example import as_messages
+from nanosmith.core.prediction import Predictor
+from nanosmith.core.settings import TuneSettings
+from nanosmith.core.watch import Watch
+from nanosmith.flows.captured import Lesson, as_dataset, lessons
+from nanosmith.flows.tune import Tuned, tune
+from nanosmith.predict.open import open_predictor
+from nanosmith.score.anytime import betting_bound
+from nanosmith.score.certificate import Chosen, choose, needed
+from nanosmith.score.metrics import Bools, Floats
+from nanosmith.store.autopilots import Local, State, read_state, trail, write_state
+from nanosmith.store.captures import Capture, read_captures
+from nanosmith.store.home import Home
+from nanosmith.store.ledger import Ledger
+from nanosmith.store.records import Document
+
+HELD = 0.4  # share of the teacher's newest answers that are not learnt from: the certificate's sample
+GROWTH = 1.25  # times as many lessons as at the last attempt, before the next one
+RISK = 0.05  # of ever withdrawing a model that keeps its promise
+BIG_GROWTH = 2.0  # times as many lessons as the serving model had, before a better one is tried
+
+
+class Goals(msgspec.Struct, frozen=True):
+    """The promise: `agreement` with the teacher on what is answered locally, with `confidence`. A model is used if it
+    answers at least the share `coverage`. `least` answers of the teacher are wanted before the first attempt, `canary`
+    requests before all are answered. `tuning` is how models are made."""
+
+    agreement: float = 0.97
+    confidence: float = 0.95
+    coverage: float = 0.3
+    least: int = 500
+    canary: int = 200
+    tuning: TuneSettings = TuneSettings(budget_s=300.0)
+
+
+class Autopilot:
+    """One route's. `step` does the next thing there is to do, if any, and says what was decided."""
+
+    def __init__(
+        self, route: str, home: Home, ledger: Ledger, goals: Goals | None = None, watch: Watch | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self.route, self._home, self._ledger = route, home, ledger
+        self._goals, self._watch, self._now = goals or Goals(), watch or Watch(), now
+
+    def step(self) -> State:
+        """Raises what training raises; the state then is as it was."""
+        state = read_state(self._ledger, self.route)
+        captures = list(read_captures(self._ledger, self.route))
+        after, figures = self._after(state, captures)
+        if after != state:
+            write_state(self._ledger, self.route, after, figures)
+            self._watch.message(f"{after.phase}: {after.why}")
+        return after
+
+    def retreat(self, why: str) -> State:
+        """Withdraw what answers locally: the teacher answers everything again."""
+        state = read_state(self._ledger, self.route)
+        after = msgspec.structs.replace(state, phase="observe", candidate=None, serving=None, why=why)
+        write_state(self._ledger, self.route, after)
+        return after
+
+    def trail(self) -> list[Document]:
+        """What was decided, newest first."""
+        return trail(self._ledger, self.route)
+
+    def _after(self, state: State, captures: list[Capture]) -> tuple[State, dict[str, Any]]:
+        if state.serving is not None and (found := self._broken(state.serving, captures)):
+            why, figures = found
+            return msgspec.structs.replace(state, phase="observe", candidate=None, serving=None, why=why), figures
+        if state.phase == "canary" and state.candidate is not None:
+            return self._canary(state, state.candidate, captures)
+        return self._observe(state, captures)
+
+    def _observe(self, state: State, captures: list[Capture]) -> tuple[State, dict[str, Any]]:
+        """Wait for enough to learn from; then train, and look at the model in the shadow."""
+        sample = fair(captures)
+        cut = _cut(sample)
+        found = lessons(one for one in captures if one.at <= cut)
+        held = [one for one in sample if one.at > cut]
+        if len(found) < self._wanted(state) or len(held) < needed(self._goals.agreement, self._goals.confidence):
+            return state, {}
+        try:
+            tuned = self._trained(found, state.tried + 1)
+        except NanosmithError as error:
+            tried = msgspec.structs.replace(state, tried=state.tried + 1, lessons=len(found))
+            return msgspec.structs.replace(tried, why=f"no model could be trained: {error}"), {}
+        return self._shadow(state, tuned, len(found), cut, held)
+
+    def _wanted(self, state: State) -> float:
+        """Lessons before the next attempt."""
+        if state.serving is not None:
+            return max(state.serving.lessons * BIG_GROWTH, state.lessons * GROWTH)
+        return max(self._goals.least, state.lessons * GROWTH if state.tried else 0)
+
+    def _trained(self, found: list[Lesson], number: int) -> Tuned:
+        settings = msgspec.structs.replace(self._goals.tuning, name=f"{self.route}-{number}")
+        return tune(as_dataset(found), settings=settings, home=self._home, ledger=self._ledger, watch=self._watch)
+
+    def _shadow(
+        self, state: State, tuned: Tuned, count: int, cut: int, held: Sequence[Capture]
+    ) -> tuple[State, dict[str, Any]]:
+        """Certify a threshold on traffic that is newer than what was learnt; to the canary, or on observing."""
+        goals = self._goals
+        confidences, agrees = compared(open_predictor(tuned.bundle), held, self._watch)
+        found = choose(confidences, agrees, goals.agreement, goals.confidence)
+        tried = msgspec.structs.replace(state, tried=state.tried + 1, lessons=count)
+        figures: dict[str, Any] = {"model": tuned.model_name, "lessons": count, "n": len(held)}
+        if not isinstance(found, Chosen):
+            return msgspec.structs.replace(tried, why=f"{tuned.model_name} is not used: {found.reason}"), figures
+        coverage = found.answered / found.n
+        figures |= {"threshold": found.threshold, "coverage": coverage, "bound": found.bound}
+        if coverage < self._least_coverage(state, held):
+            why = f"{tuned.model_name} is not used: it would answer {coverage:.1%} of the traffic"
+            return msgspec.structs.replace(tried, why=why), figures
+        local = Local(
+            tuned.model_name, tuned.bundle.manifest.model_digest, cut, count, int(self._now()), found.threshold
+        )
+        why = f"{local.model} agrees on {coverage:.1%} of the traffic with a bound of {found.bound:.2%}"
+        return msgspec.structs.replace(tried, phase="canary", candidate=local, why=why), figures
+
+    def _least_coverage(self, state: State, held: Sequence[Capture]) -> float:
+        """What a candidate has to answer: more than the model that serves."""
+        if state.serving is None:
+            return self._goals.coverage
+        confidences, _ = compared(self._open(state.serving), held, self._watch)
+        return max(self._goals.coverage, float((confidences >= state.serving.threshold).mean()))
+
+    def _canary(self, state: State, local: Local, captures: Sequence[Capture]) -> tuple[State, dict[str, Any]]:
+        """Serve after enough requests that did not break the promise."""
+        if found := self._broken(local, captures):
+            why, figures = found
+            return msgspec.structs.replace(state, phase="observe", candidate=None, why=why), figures
+        seen = sum(one.at > local.since for one in captures)
+        if seen < self._goals.canary:
+            return state, {}
+        serving = msgspec.structs.replace(local, since=int(self._now()))
+        why = f"{local.model} answers, after {seen} requests as a canary"
+        return msgspec.structs.replace(state, phase="serve", candidate=None, serving=serving, why=why), {"seen": seen}
+
+    def _broken(self, local: Local, captures: Sequence[Capture]) -> tuple[str, dict[str, Any]] | None:
+        """Why the model is to be withdrawn: what the teacher was asked by lot since then shows too few agreements."""
+        since = [one for one in fair(captures) if one.at > local.since]
+        if not since:
+            return None
+        confidences, agrees = compared(self._open(local), since, self._watch)
+        above = agrees[confidences >= local.threshold]
+        n, agreed = len(above), int(above.sum())
+        if betting_bound((~above).astype(float), RISK) <= 1 - self._goals.agreement:
+            return None
+        why = f"{local.model} is withdrawn: it agreed on {agreed} of {n}, which is under {self._goals.agreement:.0%}"
+        return why, {"model": local.model, "agreed": agreed, "n": n}
+
+    def _open(self, local: Local) -> Predictor:
+        row = self._ledger.model(local.model)
+        return open_predictor(self._home.bundles / (row.bundle if row else local.model))
+
+
+def fair(captures: Sequence[Capture]) -> list[Capture]:
+    """Those that went to the teacher whatever a local model would have said, oldest first: a fair sample of the
+    traffic."""
+    return sorted((one for one in captures if one.is_last and one.by_lot), key=lambda one: one.at)
+
+
+def compared(predictor: Predictor, captures: Sequence[Capture], watch: Watch) -> tuple[Floats, Bools]:
+    """Confidence (N) of the local answer to each request, and whether it is the teacher's; what is out of scope
+    has the confidence -1."""
+    confidences, agrees = np.zeros(len(captures)), np.zeros(len(captures), dtype=bool)
+    for i, one in enumerate(captures):
+        (found,) = predictor.predict([as_messages(one.messages)])
+        confidences[i] = -1.0 if found.refused or found.sureness is None else found.sureness
+        agrees[i] = predictor.task.render(found.answer).strip() == one.answer.strip()
+        watch.check()
+        watch.progress("compare with the teacher", i + 1, len(captures))
+    return confidences, agrees
+
+
+def _cut(sample: Sequence[Capture]) -> int:
+    """The Unix time until which the sample may be learnt from."""
+    return sample[int(len(sample) * (1 - HELD))].at - 1 if sample else 0

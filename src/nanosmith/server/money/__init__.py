@@ -1,0 +1,1 @@
+"""What calls of paid models may cost, and did."""
