@@ -10,7 +10,7 @@ import nanosmith as ns
 from nanosmith.core.errors import InputError, NotFound
 from nanosmith.core.manifest import Calibration
 from nanosmith.core.prediction import FieldAnswer, Prediction, Predictor
-from nanosmith.predict.route import Step, confidence_of, quantile
+from nanosmith.predict.route import Step, is_sure, quantile
 from nanosmith.store.config import FILE_NAME
 from nanosmith.store.home import Home, open_home
 from nanosmith.store.ledger import open_ledger
@@ -85,9 +85,9 @@ def test_wrong_routes_are_refused(home: Home) -> None:
 def test_confidence() -> None:
     """Of a record that of its least sure field; of a text a quantile of its tokens'."""
     fields = (FieldAnswer("a", 1, 0.9), FieldAnswer("b", 2, 0.4))
-    assert confidence_of(Prediction("{}", 0.99, (), (), "x", fields=fields)) == 0.4
-    assert confidence_of(Prediction("{}", 0.99, (), (), "x", fields=(FieldAnswer("a", 1, None),))) is None
-    assert confidence_of(Prediction("a", 0.7, (), (), "x")) == 0.7
+    assert Prediction("{}", 0.99, (), (), "x", fields=fields).sureness == 0.4
+    assert Prediction("{}", 0.99, (), (), "x", fields=(FieldAnswer("a", 1, None),)).sureness is None
+    assert Prediction("a", 0.7, (), (), "x").sureness == 0.7
     assert quantile([-0.1] * 9 + [-3.0], 0.1) == pytest.approx(0.9048, abs=1e-4)
     assert quantile([-0.1] * 9 + [-3.0], 0.0) == pytest.approx(0.0498, abs=1e-4)
     assert quantile([], 0.1) is None
@@ -105,3 +105,16 @@ def test_what_has_no_confidence_is_not_accepted(home: Home) -> None:
     (raw.path / MANIFEST_NAME).write_bytes(msgspec.json.encode(manifest))
     tiny, unsure = ns.open(home.bundles / "tiny"), ns.open(open_bundle(raw.path))
     assert ns.route(ns.step(unsure, accept=0.0), ns.step(tiny)).predict(["a"])[0].by == "tiny"
+
+
+class _Far:
+    value = 0.4
+
+
+def test_what_is_far_is_less_sure() -> None:
+    """A threshold is compared with the same number that certificates are made of: the confidence, less the further the
+    text is out of scope."""
+    far = Prediction("a", 0.95, ("a",), (1.0,), "x", far=_Far())
+    assert far.sureness == pytest.approx(0.95 * 0.84)
+    assert not is_sure(far, 0.9)
+    assert is_sure(far, 0.79)

@@ -92,14 +92,6 @@ def endpoint(
     return open_endpoint(catalogue.find(name), opened, task, patience=patience)
 
 
-def confidence_of(prediction: Prediction) -> float | None:
-    """Of a record, that of its least sure field; None where the model was not calibrated."""
-    if not prediction.fields:
-        return prediction.confidence
-    sure = [field.confidence for field in prediction.fields]
-    return None if None in sure else min(one for one in sure if one is not None)
-
-
 def quantile(logprobs: Sequence[float], share: float) -> float | None:
     """A text's confidence: the probability that this share of its tokens does not reach
     (https://arxiv.org/abs/2404.10136); None without tokens."""
@@ -111,7 +103,7 @@ def quantile(logprobs: Sequence[float], share: float) -> float | None:
 
 def is_sure(prediction: Prediction, accept: float) -> bool:
     """Whether an answer is accepted."""
-    sure = confidence_of(prediction)
+    sure = prediction.sureness
     return sure is not None and sure >= accept and not prediction.refused
 
 

@@ -12,7 +12,7 @@ from nanosmith.core.errors import InputError
 from nanosmith.core.generation import Sampling
 from nanosmith.core.money import Usage
 from nanosmith.core.route import Step
-from nanosmith.predict.route import confidence_of, quantile
+from nanosmith.predict.route import quantile
 from nanosmith.server.chat import generate
 from nanosmith.server.chat.completions import answer_to, check_request
 from nanosmith.server.chat.written import Written
@@ -32,7 +32,7 @@ async def ask_local(ask: Ask, step: Step, spent: Spent, *, whole: bool) -> Reply
         if ask.labels_only and not is_labelled(model):
             raise no_labels(model.name)
         answer = await answer_to(asked, ask.home.models)
-        return LabelReply(answer, spent, confidence_of(answer.prediction))
+        return LabelReply(answer, spent, answer.prediction.sureness)
     if ask.labels_only:
         raise no_labels(model.name)
     question = generate.question_to(model, asked)
