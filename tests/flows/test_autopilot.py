@@ -10,6 +10,7 @@ import pytest
 from nanosmith.core.example import Message
 from nanosmith.core.settings import TuneSettings
 from nanosmith.flows.autopilot import Autopilot, Goals
+from nanosmith.store import certificates
 from nanosmith.store.autopilots import State, read_state
 from nanosmith.store.captures import Capture, as_document
 from nanosmith.store.home import Home
@@ -58,7 +59,7 @@ def pilot(home: Home, ledger: Ledger, traffic: Traffic, base_folder: Path) -> Au
     return Autopilot(ROUTE, home, ledger, goals, now=traffic.now)
 
 
-def test_around_the_wheel(pilot: Autopilot, traffic: Traffic, ledger: Ledger) -> None:
+def test_around_the_wheel(pilot: Autopilot, traffic: Traffic, ledger: Ledger, home: Home) -> None:
     """It waits, trains, tries the model in the shadow and as a canary, lets it serve, and withdraws it once the teacher
     says something else; then it learns anew. Every decision is in the trail."""
     traffic.pass_through(40)
@@ -69,6 +70,9 @@ def test_around_the_wheel(pilot: Autopilot, traffic: Traffic, ledger: Ledger) ->
     assert canary.candidate is not None
     assert (canary.candidate.model, canary.serving) == ("support-1", None)
     assert ledger.model("support-1") is not None
+    assert canary.candidate.certificate is not None
+    signed = certificates.read(Path(canary.candidate.certificate), home)
+    assert (signed.model, signed.teacher, signed.threshold) == ("support-1", "big", canary.candidate.threshold)
     assert pilot.step() == canary
     traffic.pass_through(31)
     serving = pilot.step()

@@ -17,16 +17,17 @@ import msgspec
 import numpy as np
 
 from nanosmith.core.errors import NanosmithError
-from nanosmith.core.example import as_messages
 from nanosmith.core.prediction import Predictor
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
 from nanosmith.flows.captured import Lesson, as_dataset, lessons
+from nanosmith.flows.certify import Local as Certified
+from nanosmith.flows.certify import Promise, Sample, certificate_of, sureness
 from nanosmith.flows.tune import Tuned, tune
 from nanosmith.predict.open import open_predictor
 from nanosmith.score.anytime import betting_bound
 from nanosmith.score.certificate import Chosen, choose, needed
-from nanosmith.score.metrics import Bools, Floats
+from nanosmith.store import certificates
 from nanosmith.store.autopilots import Local, State, read_state, trail, write_state
 from nanosmith.store.captures import Capture, read_captures
 from nanosmith.store.home import Home
@@ -99,6 +100,7 @@ class Autopilot:
         held = [one for one in sample if one.at > cut]
         if len(found) < self._wanted(state) or len(held) < needed(self._goals.agreement, self._goals.confidence):
             return state, {}
+        certificates.require_signing()
         try:
             tuned = self._trained(found, state.tried + 1)
         except NanosmithError as error:
@@ -121,8 +123,8 @@ class Autopilot:
     ) -> tuple[State, dict[str, Any]]:
         """Certify a threshold on traffic that is newer than what was learnt; to the canary, or on observing."""
         goals = self._goals
-        confidences, agrees = compared(open_predictor(tuned.bundle), held, self._watch)
-        found = choose(confidences, agrees, goals.agreement, goals.confidence)
+        sample = compared(open_predictor(tuned.bundle), held, self._watch)
+        found = choose(sample.sure, sample.agrees, goals.agreement, goals.confidence)
         tried = msgspec.structs.replace(state, tried=state.tried + 1, lessons=count)
         figures: dict[str, Any] = {"model": tuned.model_name, "lessons": count, "n": len(held)}
         if not isinstance(found, Chosen):
@@ -133,8 +135,9 @@ class Autopilot:
             why = f"{tuned.model_name} is not used: it would answer {coverage:.1%} of the traffic"
             return msgspec.structs.replace(tried, why=why), figures
         local = Local(
-            tuned.model_name, tuned.bundle.manifest.model_digest, cut, count, int(self._now()), found.threshold
-        )
+            tuned.model_name, tuned.bundle.manifest.model_digest, cut, count, int(self._now()), found.threshold,
+            self._signed(tuned, held[-1].by, sample, found),
+        )  # fmt: skip
         why = f"{local.model} agrees on {coverage:.1%} of the traffic with a bound of {found.bound:.2%}"
         return msgspec.structs.replace(tried, phase="canary", candidate=local, why=why), figures
 
@@ -142,8 +145,15 @@ class Autopilot:
         """What a candidate has to answer: more than the model that serves."""
         if state.serving is None:
             return self._goals.coverage
-        confidences, _ = compared(self._open(state.serving), held, self._watch)
-        return max(self._goals.coverage, float((confidences >= state.serving.threshold).mean()))
+        sample = compared(self._open(state.serving), held, self._watch)
+        return max(self._goals.coverage, float((sample.sure >= state.serving.threshold).mean()))
+
+    def _signed(self, tuned: Tuned, teacher: str, sample: Sample, found: Chosen) -> str:
+        """The path of a certificate that says what the model was let into the canary for."""
+        promise = Promise(self._goals.agreement, self._goals.confidence)
+        local = Certified(self.route, tuned.model_name, tuned.bundle)
+        made = certificate_of(local, (teacher, {}), sample, found, promise, "captured traffic")
+        return str(certificates.keep(self._home, made))
 
     def _canary(self, state: State, local: Local, captures: Sequence[Capture]) -> tuple[State, dict[str, Any]]:
         """Serve after enough requests that did not break the promise."""
@@ -162,8 +172,8 @@ class Autopilot:
         since = [one for one in fair(captures) if one.at > local.since]
         if not since:
             return None
-        confidences, agrees = compared(self._open(local), since, self._watch)
-        above = agrees[confidences >= local.threshold]
+        sample = compared(self._open(local), since, self._watch)
+        above = sample.agrees[sample.sure >= local.threshold]
         n, agreed = len(above), int(above.sum())
         if betting_bound((~above).astype(float), RISK) <= 1 - self._goals.agreement:
             return None
@@ -181,17 +191,17 @@ def fair(captures: Sequence[Capture]) -> list[Capture]:
     return sorted((one for one in captures if one.is_last and one.by_lot), key=lambda one: one.at)
 
 
-def compared(predictor: Predictor, captures: Sequence[Capture], watch: Watch) -> tuple[Floats, Bools]:
-    """Confidence (N) of the local answer to each request, and whether it is the teacher's; what is out of scope
-    has the confidence -1."""
-    confidences, agrees = np.zeros(len(captures)), np.zeros(len(captures), dtype=bool)
+def compared(predictor: Predictor, captures: Sequence[Capture], watch: Watch) -> Sample:
+    """The local answer to each request, how sure it is, and whether it is the teacher's."""
+    answers = []
     for i, one in enumerate(captures):
-        (found,) = predictor.predict([as_messages(one.messages)])
-        confidences[i] = -1.0 if found.refused or found.sureness is None else found.sureness
-        agrees[i] = predictor.task.render(found.answer).strip() == one.answer.strip()
+        answers += predictor.predict([one.messages])
         watch.check()
         watch.progress("compare with the teacher", i + 1, len(captures))
-    return confidences, agrees
+    pairs = zip(answers, captures)
+    agrees = [predictor.task.render(found.answer).strip() == one.answer.strip() for found, one in pairs]
+    sure = np.array([sureness(found) for found in answers])
+    return Sample([one.messages for one in captures], answers, sure, np.array(agrees, dtype=bool), [1.0] * len(answers))
 
 
 def _cut(sample: Sequence[Capture]) -> int:

@@ -18,7 +18,7 @@ from nanosmith.core.prediction import Prediction, Predictor
 from nanosmith.core.route import Route
 from nanosmith.core.task import Task, Value
 from nanosmith.core.watch import Watch
-from nanosmith.flows.second_opinion import Opinions, fitting_teacher, second_opinions
+from nanosmith.flows.second_opinion import fitting_teacher, second_opinions
 from nanosmith.predict.open import open_predictor
 from nanosmith.score.certificate import Chosen, Refusal, by_class, choose, needed, too_few
 from nanosmith.score.drift import Sight, reference
@@ -98,10 +98,10 @@ def certify(
     outcome = Outcome(len(known), told.cost, len(drawn) - len(known))
     if isinstance(found, Refusal):
         return msgspec.structs.replace(outcome, refusal=found)
-    kept = _Sample(
+    kept = Sample(
         [drawn[i] for i in known], [answers[i] for i in known], sure, agrees, [told.weights[i] for i in known]
     )
-    made = _certificate(local, teacher, told, kept, found, promise, source)
+    made = certificate_of(local, (teacher, told.digests), kept, found, promise, source)
     return msgspec.structs.replace(outcome, certificate=made, file=certificates.keep(home, made))
 
 
@@ -158,7 +158,7 @@ def same(task: Task, ours: Value, theirs: Value | None) -> bool:
     return ours == theirs
 
 
-class _Sample(msgspec.Struct, frozen=True):
+class Sample(msgspec.Struct, frozen=True):
     """Texts (N), what was answered here, how sure (N), whether the teacher agrees (N), and what asking it weighs."""
 
     inputs: list[Input]
@@ -200,17 +200,18 @@ def _answers(predictor: Predictor, inputs: Sequence[Input], watch: Watch) -> lis
     return answers
 
 
-def _certificate(
-    local: Local, teacher: str, told: Opinions, sample: _Sample, found: Chosen, promise: Promise, source: str
+def certificate_of(
+    local: Local, teacher: tuple[str, dict[str, str]], sample: Sample, found: Chosen, promise: Promise, source: str
 ) -> Certificate:
+    """What is signed. `teacher` is its name with the digests of its bundles."""
     above = sample.sure >= found.threshold
     weights = np.array(sample.weights)
     task = local.bundle.manifest.task
     sights = [sight_of(task, given, answer) for given, answer in zip(sample.inputs, sample.answers)]
     kept = [sight.label for sight, given in zip(sights, above) if given]
     return Certificate(
-        route=local.route, model=local.model, model_digest=local.bundle.manifest.model_digest, teacher=teacher,
-        teacher_digests=told.digests, target=promise.agreement, confidence=promise.confidence, method=promise.method,
+        route=local.route, model=local.model, model_digest=local.bundle.manifest.model_digest, teacher=teacher[0],
+        teacher_digests=teacher[1], target=promise.agreement, confidence=promise.confidence, method=promise.method,
         threshold=found.threshold, bound=found.bound, n=found.n, answered=found.answered, agreed=found.agreed,
         cost_share=float(weights[~above].sum() / weights.sum()), sample=_digest(sample.inputs), source=source,
         reference=reference(sights), created_at=int(time.time()), nanosmith=__version__,
