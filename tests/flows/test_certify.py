@@ -12,7 +12,8 @@ from nanosmith.core.money import nano_of
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task
 from nanosmith.core.watch import Level, Watch
-from nanosmith.flows.certify import Outcome, Promise, captured, certify, find_local, same, sureness
+from nanosmith.flows.certify import Outcome, Promise, captured, certify, find_local
+from nanosmith.score.agreement import same, sureness
 from nanosmith.store import certificates
 from nanosmith.store.captures import Capture, as_document
 from nanosmith.store.config import FILE_NAME

@@ -161,7 +161,11 @@ _EXPORT = _object(
 )  # fmt: skip
 _RUN = [{"in": "path", "name": name, "required": True, "schema": _TEXT} for name in ("eval_id", "run_id")]
 _CANCELLED = {"description": "OK", "content": {"application/json": {"schema": {"$ref": f"#/{SCHEMAS}/EvalRun"}}}}
+_ROUTES = _object({"object": {"type": "string", "enum": ["list"]}, "data": {"type": "array"},
+                   "problem": {"type": ["string", "null"]}})  # fmt: skip
+_SHOWN = {"description": "OK", "content": {"application/json": {"schema": _ROUTES}}}
 OURS: dict[str, Any] = {
+    "/routes": {"get": {"responses": {"200": _SHOWN}}},
     "/decisions": _call(_DECISION, _object({"model": _TEXT, "answers": _list(_GIVEN, 1), "usage": _USAGE})),
     "/files/from_completions": _call(_EXPORT, {"$ref": f"#/{SCHEMAS}/OpenAIFile"}),
     "/evals/{eval_id}/runs/{run_id}/cancel": {"post": {"parameters": _RUN, "responses": {"200": _CANCELLED}}},

@@ -22,9 +22,10 @@ from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
 from nanosmith.flows.captured import Lesson, as_dataset, lessons
 from nanosmith.flows.certify import Local as Certified
-from nanosmith.flows.certify import Promise, Sample, certificate_of, sureness
+from nanosmith.flows.certify import Promise, Sample, certificate_of
 from nanosmith.flows.tune import Tuned, tune
 from nanosmith.predict.open import open_predictor
+from nanosmith.score.agreement import sureness
 from nanosmith.score.anytime import betting_bound
 from nanosmith.score.certificate import Chosen, choose, needed
 from nanosmith.store import certificates

@@ -16,13 +16,12 @@ from nanosmith.core.errors import InputError, NotFound, did_you_mean
 from nanosmith.core.example import Input, as_messages
 from nanosmith.core.prediction import Prediction, Predictor
 from nanosmith.core.route import Route
-from nanosmith.core.task import Task, Value
 from nanosmith.core.watch import Watch
 from nanosmith.flows.second_opinion import fitting_teacher, second_opinions
 from nanosmith.predict.open import open_predictor
+from nanosmith.score.agreement import same, sight_of, sureness
 from nanosmith.score.certificate import Chosen, Refusal, by_class, choose, needed, too_few
-from nanosmith.score.drift import Sight, reference
-from nanosmith.score.items import record_key
+from nanosmith.score.drift import reference
 from nanosmith.score.metrics import Bools, Floats
 from nanosmith.store import certificates
 from nanosmith.store.bundles import Bundle, open_bundle
@@ -34,9 +33,6 @@ from nanosmith.store.named import bundle_of, model_bundles
 from nanosmith.version import __version__
 
 SAMPLE = 4_000  # texts that are asked at most, by default
-NO_LABEL = "(none)"
-NEVER = -1.0
-"""The confidence of an answer that a route never gives: out of scope, or of a model that was not calibrated."""
 
 
 class Promise(msgspec.Struct, frozen=True):
@@ -146,18 +142,6 @@ def check(promise: Promise) -> None:
                              param=name)  # fmt: skip
 
 
-def sureness(answer: Prediction) -> float:
-    """What is compared with the threshold."""
-    return NEVER if answer.refused or answer.sureness is None else answer.sureness
-
-
-def same(task: Task, ours: Value, theirs: Value | None) -> bool:
-    """Whether two answers are the same; records whatever the order of their fields."""
-    if task.kind == "record" and isinstance(ours, str) and isinstance(theirs, str):
-        return ours == theirs or record_key(msgspec.json.decode(ours)) == record_key(msgspec.json.decode(theirs))
-    return ours == theirs
-
-
 class Sample(msgspec.Struct, frozen=True):
     """Texts (N), what was answered here, how sure (N), whether the teacher agrees (N), and what asking it weighs."""
 
@@ -218,20 +202,6 @@ def certificate_of(
         tested=found.tested,
         classes=by_class(kept, sample.agrees[above], promise.confidence) if promise.classes else (),
     )  # fmt: skip
-
-
-def sight_of(task: Task, given: Input, answer: Prediction) -> Sight:
-    """What a request and its local answer look like."""
-    chars = len(task.text_of(given))
-    tokens = max(1, answer.tokens + answer.dropped_tokens)
-    return Sight(sureness(answer), label_of(task, answer.answer), chars, chars / tokens)
-
-
-def label_of(task: Task, value: Value) -> str:
-    """The name that an answer is counted by, a set of labels being one; empty for a record and a text."""
-    if task.kind not in ("choice", "labels"):
-        return ""
-    return value if isinstance(value, str) else ", ".join(value) or NO_LABEL
 
 
 def _digest(inputs: Sequence[Input]) -> str:

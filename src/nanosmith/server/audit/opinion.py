@@ -11,7 +11,6 @@ from nanosmith.core.example import Message
 from nanosmith.core.money import most_of
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task, Value
-from nanosmith.flows.teacher import open_teacher
 from nanosmith.predict.endpoint.predictor import EndpointPredictor
 from nanosmith.predict.open import open_predictor
 from nanosmith.server.routes.bill import most_tokens
@@ -26,6 +25,8 @@ class Opinions:
     """Of one certificate. Raises NotFound, Damaged, InputError, Misconfigured where one of both cannot be opened."""
 
     def __init__(self, certificate: Certificate, home: Home, purse: Purse) -> None:
+        from nanosmith.flows.teacher import open_teacher  # a server without certificates never loads it
+
         folder = bundle_of(certificate.model, home)
         self._local = open_predictor(open_bundle(folder or certificate.model))
         self.task: Task = self._local.task

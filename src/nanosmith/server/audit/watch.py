@@ -10,7 +10,7 @@ import msgspec
 
 from nanosmith.core.certificate import Certificate
 from nanosmith.core.errors import NanosmithError
-from nanosmith.flows.certify import same, sight_of
+from nanosmith.score.agreement import same, sight_of
 from nanosmith.server.audit.guard import Alarm, Guard, State
 from nanosmith.server.audit.opinion import Opinions
 from nanosmith.server.routes.observers import RouteEvent
