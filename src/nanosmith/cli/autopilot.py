@@ -81,15 +81,17 @@ def captured(
 
 
 def _fly(pilot: Autopilot, every_s: float | None, as_json: bool) -> None:
-    """Step as long as something changes; then once, or again and again."""
+    """Step as long as something changes, and tell it; then end, or look again and again."""
+    said = None
     while True:
-        before, state = None, pilot.step()
-        while state != before:
+        state = pilot.step()
+        if state != said:
             _say(state, as_json)
-            before, state = state, pilot.step()
-        if every_s is None:
+            said = state
+        elif every_s is None:
             return
-        time.sleep(every_s)
+        else:
+            time.sleep(every_s)
 
 
 def _say(state: State, as_json: bool) -> None:
