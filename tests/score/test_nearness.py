@@ -27,7 +27,7 @@ def test_the_best_of_several_references() -> None:
 
 
 def test_chrf_by_hand() -> None:
-    """"ab" beside "abcd": precision 1, recall 2/4 and 1/3; F with recall twice as important."""
+    """ "ab" beside "abcd": precision 1, recall 2/4 and 1/3; F with recall twice as important."""
     precision, recall = 1.0, (2 / 4 + 1 / 3) / 2
     assert chrf(["ab"], [("abcd",)]) == pytest.approx(100 * 5 * precision * recall / (4 * precision + recall))
 
