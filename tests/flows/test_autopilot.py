@@ -9,7 +9,7 @@ import pytest
 
 from nanosmith.core.example import Message
 from nanosmith.core.settings import TuneSettings
-from nanosmith.flows.autopilot import Autopilot, Goals
+from nanosmith.flows.autopilot import Autopilot, Goals, held_out
 from nanosmith.store import certificates
 from nanosmith.store.autopilots import State, read_state
 from nanosmith.store.captures import Capture, as_document
@@ -112,3 +112,14 @@ def test_by_hand(pilot: Autopilot, traffic: Traffic, ledger: Ledger) -> None:
     pilot.step()
     assert pilot.retreat("enough").why == "enough"
     assert read_state(ledger, ROUTE).candidate is None
+
+
+def test_what_is_held_out() -> None:
+    """The newest of the fair sample; what came beside them is learnt from unless it is the same text."""
+    rows = [
+        Capture(f"c{i}", (Message("user", f"text {i % 8}"),), "x", "big", i, is_last=True, by_lot=i % 2 == 0)
+        for i in range(20)
+    ]
+    cut, held = held_out(rows)
+    assert [one.at for one in held] == [12, 14, 16, 18]
+    assert cut == 11

@@ -9,6 +9,7 @@ the wheel begins anew.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from nanosmith.core.errors import NanosmithError
 from nanosmith.core.prediction import Predictor
 from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
-from nanosmith.flows.captured import Lesson, as_dataset, lessons
+from nanosmith.flows.captured import Lesson, as_dataset, key_of, lessons
 from nanosmith.flows.certify import Local as Certified
 from nanosmith.flows.certify import Promise, Sample, certificate_of
 from nanosmith.flows.tune import Tuned, tune
@@ -35,7 +36,7 @@ from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.records import Document
 
-HELD = 0.4  # share of the teacher's newest answers that are not learnt from: the certificate's sample
+HELD, MOST_HELD = 0.4, 1_500  # share, and number, of the newest of the fair sample that are for the certificate
 GROWTH = 1.25  # times as many lessons as at the last attempt, before the next one
 RISK = 0.05  # of ever withdrawing a model that keeps its promise
 BIG_GROWTH = 2.0  # times as many lessons as the serving model had, before a better one is tried
@@ -95,10 +96,9 @@ class Autopilot:
 
     def _observe(self, state: State, captures: list[Capture]) -> tuple[State, dict[str, Any]]:
         """Wait for enough to learn from; then train, and look at the model in the shadow."""
-        sample = fair(captures)
-        cut = _cut(sample)
-        found = lessons(one for one in captures if one.at <= cut)
-        held = [one for one in sample if one.at > cut]
+        cut, held = held_out(captures)
+        known = {key_of(one) for one in held}
+        found = lessons(one for one in captures if one.at <= cut or key_of(one) not in known)
         if len(found) < self._wanted(state) or len(held) < needed(self._goals.agreement, self._goals.confidence):
             return state, {}
         certificates.require_signing()
@@ -107,7 +107,7 @@ class Autopilot:
         except NanosmithError as error:
             tried = msgspec.structs.replace(state, tried=state.tried + 1, lessons=len(found))
             return msgspec.structs.replace(tried, why=f"no model could be trained: {error}"), {}
-        return self._shadow(state, tuned, len(found), cut, held)
+        return self._shadow(state, tuned, len(found), held)
 
     def _wanted(self, state: State) -> float:
         """Lessons before the next attempt."""
@@ -119,9 +119,7 @@ class Autopilot:
         settings = msgspec.structs.replace(self._goals.tuning, name=f"{self.route}-{number}")
         return tune(as_dataset(found), settings=settings, home=self._home, ledger=self._ledger, watch=self._watch)
 
-    def _shadow(
-        self, state: State, tuned: Tuned, count: int, cut: int, held: Sequence[Capture]
-    ) -> tuple[State, dict[str, Any]]:
+    def _shadow(self, state: State, tuned: Tuned, count: int, held: Sequence[Capture]) -> tuple[State, dict[str, Any]]:
         """Certify a threshold on traffic that is newer than what was learnt; to the canary, or on observing."""
         goals = self._goals
         sample = compared(open_predictor(tuned.bundle), held, self._watch)
@@ -136,7 +134,7 @@ class Autopilot:
             why = f"{tuned.model_name} is not used: it would answer {coverage:.1%} of the traffic"
             return msgspec.structs.replace(tried, why=why), figures
         local = Local(
-            tuned.model_name, tuned.bundle.manifest.model_digest, cut, count, int(self._now()), found.threshold,
+            tuned.model_name, tuned.bundle.manifest.model_digest, count, int(self._now()), found.threshold,
             self._signed(tuned, held[-1].by, sample, found),
         )  # fmt: skip
         why = f"{local.model} agrees on {coverage:.1%} of the traffic with a bound of {found.bound:.2%}"
@@ -205,6 +203,10 @@ def compared(predictor: Predictor, captures: Sequence[Capture], watch: Watch) ->
     return Sample([one.messages for one in captures], answers, sure, np.array(agrees, dtype=bool), [1.0] * len(answers))
 
 
-def _cut(sample: Sequence[Capture]) -> int:
-    """The Unix time until which the sample may be learnt from."""
-    return sample[int(len(sample) * (1 - HELD))].at - 1 if sample else 0
+def held_out(captures: Sequence[Capture]) -> tuple[int, list[Capture]]:
+    """The newest of the fair sample, which are not learnt from, and the Unix time before them. What came since then is
+    learnt from too, unless it is one of their texts: that texts repeat is for the time before to show."""
+    sample = fair(captures)
+    most = min(MOST_HELD, math.ceil(len(sample) * HELD))
+    cut = sample[len(sample) - most].at - 1 if sample else 0
+    return cut, [one for one in sample if one.at > cut]

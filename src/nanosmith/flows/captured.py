@@ -37,10 +37,15 @@ def lessons(captures: Iterable[Capture], most: int = MOST) -> list[Lesson]:
     """
     groups: dict[str, list[Capture]] = defaultdict(list)
     for one in captures:
-        groups[normalise("\n".join(turn.content for turn in one.messages))].append(one)
+        groups[key_of(one)].append(one)
     found = [lesson for group in groups.values() if (lesson := _lesson(group)) is not None]
     found.sort(key=lambda one: (-one.weight, not one.disagreed))
     return found if len(found) <= most else _balanced(found, most)
+
+
+def key_of(one: Capture) -> str:
+    """The same for inputs that differ in case and punctuation alone."""
+    return normalise("\n".join(turn.content for turn in one.messages))
 
 
 def write_lessons(path: Path, found: Sequence[Lesson]) -> None:

@@ -16,13 +16,12 @@ Phase: TypeAlias = Literal["observe", "train", "shadow", "canary", "serve"]
 
 
 class Local(msgspec.Struct, frozen=True):
-    """A model that the autopilot made, by its name and bundle digest. It learnt from traffic until Unix time
-    `learnt_until`, from `lessons` examples, and answers from the confidence `threshold` on; `since` is when it entered
-    its phase. `certificate` names the one that says so."""
+    """A model that the autopilot made, by its name and bundle digest. It learnt from `lessons` examples, and answers
+    from the confidence `threshold` on; `since` is the Unix time when it entered its phase. `certificate` is the path of
+    the one that says so."""
 
     model: str
     digest: str
-    learnt_until: int
     lessons: int
     since: int
     threshold: float = 1.0
