@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ from nanosmith.store.records import Document
 
 HELD, MOST_HELD = 0.4, 1_500  # share, and number, of the newest of the fair sample that are for the certificate
 GROWTH = 1.25  # times as many lessons as at the last attempt, before the next one
+LOOKED_AT = 50_000  # captures, the newest
 RISK = 0.05  # of ever withdrawing a model that keeps its promise
 BIG_GROWTH = 2.0  # times as many lessons as the serving model had, before a better one is tried
 
@@ -68,7 +70,7 @@ class Autopilot:
     def step(self) -> State:
         """Raises what training raises; the state then is as it was."""
         state = read_state(self._ledger, self.route)
-        captures = list(read_captures(self._ledger, self.route))
+        captures = list(islice(read_captures(self._ledger, self.route), LOOKED_AT))
         after, figures = self._after(state, captures)
         if after != state:
             write_state(self._ledger, self.route, after, figures)
