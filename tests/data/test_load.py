@@ -59,6 +59,14 @@ def test_digest_changes_with_content(tmp_path: Path) -> None:
     assert load(write_chat(path, [*ROWS[:-1], (ROWS[-1][0] + "x", ROWS[-1][1])])).digest != digest
 
 
+def test_no_system_prompts(tmp_path: Path) -> None:
+    """Where no example has a system prompt, one that a request brings is left out: nothing was learnt about it."""
+    lines = [{"text": text, "label": label} for text, label in ROWS]
+    data = load(write_lines(tmp_path / "d.jsonl", *lines))
+    asked = [Message("system", "You are a router."), Message("user", ROWS[0][0])]
+    assert data.task.text_of(asked) == ROWS[0][0]
+
+
 def test_varying_system_prompts(tmp_path: Path) -> None:
     """System prompts that differ stay in the input, and the reasons say so."""
     lines = [

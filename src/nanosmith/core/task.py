@@ -25,8 +25,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `labels` are sorted and unique. `form` says how the answer is written in the assistant's turn: `plain` text, one
     `field` of a JSON object, a JSON list, or labels joined by `separator`. A system prompt that was the same in all
-    training examples carries no information: it is kept in `system` and left out of the model's input. `record` is the
-    form of a record's fields.
+    training examples carries no information: it is kept in `system`, which is empty where no example had one, and left
+    out of the model's input. `record` is the form of a record's fields.
     """
 
     kind: Kind

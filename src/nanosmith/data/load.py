@@ -100,9 +100,10 @@ def inspect(
 def _recognised(path: Path, format: str, reading: Reading, wanted: Wanted, problems: list[Problem]) -> Inspection:
     examples = reading.examples
     recognition = _recognise(examples, reading.declared, wanted.kind if wanted.schema is None else "record")
-    task = Task(
-        recognition.kind, (), recognition.form, recognition.field, recognition.separator, _constant_prompt(examples)
-    )
+    system = _constant_prompt(examples)
+    if recognition.kind == "text":
+        system = system or None  # whoever writes reads all that is said
+    task = Task(recognition.kind, (), recognition.form, recognition.field, recognition.separator, system)
     why = recognition.why
     if task.kind == "record":
         dataset, found, why = record_dataset(
@@ -230,14 +231,14 @@ def _too_few(reading: Reading, least: int) -> list[Problem]:
 
 
 def _constant_prompt(examples: list[Example]) -> str | None:
-    """The system prompt that all examples share, or None."""
-    prompts = {system_prompt(example.messages) for example in examples}
+    """The system prompt that all examples share, an empty one where they have none; None where it varies."""
+    prompts = {system_prompt(example.messages) or "" for example in examples}
     return prompts.pop() if len(prompts) == 1 else None
 
 
 def _about_prompts(examples: list[Example], system: str | None) -> tuple[str, ...]:
+    if system == "":
+        return ()
     if system is not None:
         return (f"All examples have the same system prompt; it is left out of the model's input: {shown(system)}.",)
-    if any(system_prompt(example.messages) for example in examples):
-        return ("System prompts differ between examples and are part of the model's input.",)
-    return ()
+    return ("System prompts differ between examples and are part of the model's input.",)
