@@ -22,7 +22,7 @@ def hardest(student: Predictor, inputs: Sequence[Turns], most: int, watch: Watch
     for done, i in enumerate(sorted(first.values()), start=1):
         watch.check()
         answer = student.predict([inputs[i]])[0]
-        sure[i] = sureness(answer)
+        sure[i] = margin(answer)
         by_class.setdefault(answer.value if student.task.labels else None, []).append(i)
         watch.progress("looking for hard ones", done, len(first))
     ranked = [sorted(members, key=sure.__getitem__) for members in by_class.values()]
@@ -30,7 +30,7 @@ def hardest(student: Predictor, inputs: Sequence[Turns], most: int, watch: Watch
     return sorted(i for _, _, i in sorted(places)[:most])
 
 
-def sureness(answer: Prediction) -> float:
+def margin(answer: Prediction) -> float:
     """The margin between the two best labels, or the confidence; 0 where there is neither."""
     if len(answer.probabilities) > 1 and isinstance(answer.value, str):
         (_, best), (_, second) = answer.top(2)

@@ -7,14 +7,14 @@ from typing import Any
 
 from nanosmith.core.example import Input
 from nanosmith.core.prediction import Prediction
-from nanosmith.core.task import Task, Value
+from nanosmith.core.task import Task
 from nanosmith.predict.endpoint.catalogue import Capability, Remote
 from nanosmith.predict.endpoint.client import Client, Meter, NoMeter, Patience
 from nanosmith.predict.endpoint.dialects.dialect import count
-from nanosmith.predict.endpoint.failure import WRONG_ANSWER, EndpointError
+from nanosmith.predict.endpoint.failure import EndpointError
 from nanosmith.predict.endpoint.keys import key_of
 from nanosmith.predict.endpoint.prompt import body_of, response_format
-from nanosmith.predict.endpoint.reading import WrongAnswer, probabilities_of, value_of
+from nanosmith.predict.endpoint.reading import answered, probabilities_of
 from nanosmith.store.home import Home
 
 TOP_LOGPROBS = 20  # the most that OpenAI gives
@@ -80,7 +80,7 @@ class EndpointPredictor:
 
     def _ask(self, body: dict[str, Any], meter: Meter) -> Prediction:
         answer = self._client.ask(body, meter, self._check)
-        value, choice = self._value(answer), answer["choices"][0]
+        value, choice = answered(self.name, self.task, answer), answer["choices"][0]
         shares = None
         if self.task.kind == "choice":
             shares = probabilities_of(self.task.labels, choice.get("logprobs"))
@@ -89,23 +89,7 @@ class EndpointPredictor:
         return Prediction(value, None, labels, shares or (), self.name, tokens=read)
 
     def _check(self, answer: dict[str, Any]) -> None:
-        self._value(answer)
-
-    def _value(self, answer: dict[str, Any]) -> Value:
-        """Raises EndpointError, with the code WRONG_ANSWER where there is an answer, but none of the task."""
-        choice = answer["choices"][0]
-        reason, content = choice.get("finish_reason"), choice["message"].get("content")
-        if reason == "content_filter" or choice["message"].get("refusal"):
-            raise EndpointError("refused", f"{self.name} would not answer", code="content_filter")
-        if reason == "length" and (self.task.kind in ("record", "text") or not content):
-            raise EndpointError(
-                "garbage", f"{self.name} did not come to an end", code=WRONG_ANSWER,
-                remedy="If it thinks first, list reasoning among its capabilities in nanosmith.toml.",
-            )  # fmt: skip
-        try:
-            return value_of(self.task, content if isinstance(content, str) else "")
-        except WrongAnswer as error:
-            raise EndpointError("garbage", f"{self.name} gave a wrong answer: {error}", code=WRONG_ANSWER) from None
+        answered(self.name, self.task, answer)
 
 
 def open_endpoint(

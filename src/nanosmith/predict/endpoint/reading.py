@@ -12,6 +12,7 @@ from nanosmith.core.errors import InputError
 from nanosmith.core.json_schema import fits
 from nanosmith.core.record import canonical
 from nanosmith.core.task import Task, Value
+from nanosmith.predict.endpoint.failure import WRONG_ANSWER, EndpointError
 
 FENCE = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
 AROUND = " \t\r\n\"'`*.“”‘’"
@@ -136,3 +137,21 @@ def _tokens(logprobs: object) -> list[tuple[str, dict[str, float]]]:
 def _place(token: Mapping[str, Any]) -> dict[str, float]:
     top = {str(one["token"]): math.exp(min(0.0, float(one["logprob"]))) for one in token.get("top_logprobs") or []}
     return {**top, str(token["token"]): math.exp(min(0.0, float(token["logprob"])))}
+
+
+def answered(name: str, task: Task, completion: Mapping[str, Any]) -> Value:
+    """The value in the completion of the model `name`. Raises EndpointError, with the code WRONG_ANSWER where there is
+    an answer, but none of the task."""
+    choice = completion["choices"][0]
+    reason, content = choice.get("finish_reason"), choice["message"].get("content")
+    if reason == "content_filter" or choice["message"].get("refusal"):
+        raise EndpointError("refused", f"{name} would not answer", code="content_filter")
+    if reason == "length" and (task.kind in ("record", "text") or not content):
+        raise EndpointError(
+            "garbage", f"{name} did not come to an end", code=WRONG_ANSWER,
+            remedy="If it thinks first, list reasoning among its capabilities in nanosmith.toml.",
+        )  # fmt: skip
+    try:
+        return value_of(task, content if isinstance(content, str) else "")
+    except WrongAnswer as error:
+        raise EndpointError("garbage", f"{name} gave a wrong answer: {error}", code=WRONG_ANSWER) from None

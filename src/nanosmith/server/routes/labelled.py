@@ -13,9 +13,8 @@ from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task, Value
 from nanosmith.predict.endpoint.catalogue import Remote
 from nanosmith.predict.endpoint.dialects.dialect import count
-from nanosmith.predict.endpoint.failure import WRONG_ANSWER, EndpointError
 from nanosmith.predict.endpoint.prompt import body_of
-from nanosmith.predict.endpoint.reading import WrongAnswer, probabilities_of, value_of
+from nanosmith.predict.endpoint.reading import answered, probabilities_of
 
 TOP_LOGPROBS = 20
 
@@ -41,14 +40,7 @@ def label_body(remote: Remote, task: Task, given: Input) -> dict[str, Any]:
 def label_prediction(remote: Remote, task: Task, completion: Mapping[str, Any]) -> tuple[Prediction, float | None]:
     """The answer, and its label's probability where the model tells it. Without one the label has all of it. Raises
     EndpointError for an answer that is none of the task's."""
-    choice = completion["choices"][0]
-    content = choice["message"].get("content")
-    if choice.get("finish_reason") == "content_filter" or choice["message"].get("refusal"):
-        raise EndpointError("refused", f"{remote.name} would not answer", code="content_filter")
-    try:
-        value = value_of(task, content if isinstance(content, str) else "")
-    except WrongAnswer as error:
-        raise EndpointError("garbage", f"{remote.name} gave a wrong answer: {error}", code=WRONG_ANSWER) from None
+    value, choice = answered(remote.name, task, completion), completion["choices"][0]
     told = probabilities_of(task.labels, choice.get("logprobs")) if task.kind == "choice" else None
     read = count((completion.get("usage") or {}).get("prompt_tokens"))
     shares = told or tuple(float(_is(label, value)) for label in task.labels)
