@@ -11,9 +11,11 @@ Promises: of --runs calibrations, the share whose true agreement above the chose
 mean coverage beside that of the best threshold in hindsight.
 
 Drift: CALM requests like the calibration, then SHIFTED others: "labels", where MIX of the requests come from the fifth
-of the answered labels on which accepted answers agree least; "input", where RATE of the words have a typo. Told is how
-many requests passed until the route accepted nothing, and the longest stretch of requests in which the running
-agreement (of the last WINDOW accepted answers) was two points and more below the promise, until then.
+of the answered labels on which accepted answers agree least; "input", where RATE of the words have a typo; "teacher",
+where the teacher says something else to a share of what it agreed on (TURNED), and nothing else is to be seen. Told is
+how many requests passed until the route accepted nothing, and the longest stretch of requests in which the running
+agreement (of the last WINDOW accepted answers) was two points and more below the promise, until then; and what was
+audited before the shift, as a share of what was accepted.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +55,9 @@ SUFFIX = {"static": "static", "frozen_linear": "frozen", "tfidf_linear": "tfidf"
 SCOPE = {"clinc150": ["--oos-label", "oos"]}
 CALM, SHIFTED, WINDOW = 1_000, 4_000, 500
 MIX, RATE, POINTS = 0.6, 0.4, 0.02
-DRIFT_RUNS = 10
+TURNED = {"teacher 2%": 0.02, "teacher 5%": 0.05, "teacher 10%": 0.1, "teacher 20%": 0.2}
+KINDS = ("labels", "input", *TURNED)
+DRIFT_RUNS = 20
 
 
 class Answers:
@@ -67,13 +72,15 @@ class Answers:
 
 class Stretch(NamedTuple):
     """Requests after the shift until nothing was accepted (None: never), the longest stretch below the promise until
-    then, and the agreement of all that was answered locally after the shift, without a guard and with it."""
+    then, the agreement of all that was answered locally after the shift, without a guard and with it, and the share of
+    the accepted answers that was audited before it."""
 
     noticed: int | None
     below: int
     unguarded: float
     guarded: float
     alarm: str
+    audited: float
 
 
 def tuned(data: Path, home: Path, name: str) -> tuple[Path, Path]:
@@ -161,13 +168,14 @@ def traffic(
     among = np.flatnonzero(np.isin(pool.labels, worst))
     for _ in range(SHIFTED):
         i = draw.choice(among) if kind == "labels" and draw.random() < MIX else draw.integers(0, len(after.sure))
-        yield bool(after.agrees[i]), after.sights[i]
+        yield bool(after.agrees[i]) and draw.random() >= TURNED.get(kind, 0.0), after.sights[i]
 
 
 def drifted(certificate: Certificate, requests: Iterator[tuple[bool, Sight]], share: float, seed: int) -> Stretch:
     """What a guard makes of the traffic."""
     guard, chance = Guard(certificate), random.Random(seed)
     recent: deque[bool] = deque(maxlen=WINDOW)
+    calm, audited = 0, 0
     unguarded: list[bool] = []
     guarded: list[bool] = []
     noticed, longest, below, alarm = None, 0, 0, ""
@@ -177,6 +185,7 @@ def drifted(certificate: Certificate, requests: Iterator[tuple[bool, Sight]], sh
             recent.append(agrees)
             if at >= CALM:
                 guarded.append(agrees)
+            calm += at < CALM
         if at >= CALM and sure >= certificate.threshold:
             unguarded.append(agrees)
         short = len(recent) == WINDOW and sum(recent) < WINDOW * (certificate.target - POINTS)
@@ -184,10 +193,12 @@ def drifted(certificate: Certificate, requests: Iterator[tuple[bool, Sight]], sh
         longest = max(longest, below)
         told = guard.saw(sight)
         if guard.wants(sure, share, chance.random):
+            audited += at < CALM
             told = guard.heard(sight, agrees) or told
         if told is not None and at >= CALM and noticed is None:
             noticed, alarm = at - CALM, told.kind
-    return Stretch(noticed, longest, float(np.mean(unguarded)), float(np.mean(guarded or [1.0])), alarm)
+    return Stretch(noticed, longest, float(np.mean(unguarded)), float(np.mean(guarded or [1.0])), alarm,
+                   audited / calm)  # fmt: skip
 
 
 def drift(pool: Answers, noisy: Answers, kind: str, args: argparse.Namespace) -> dict[str, object]:
@@ -197,9 +208,12 @@ def drift(pool: Answers, noisy: Answers, kind: str, args: argparse.Namespace) ->
         one = certified(pool, args.n, args.target, args.confidence, draw)
         found.append(drifted(one, traffic(pool, noisy, kind, one.threshold, draw), args.audit, seed))
     noticed = [one.noticed for one in found if one.noticed is not None]
+    below = [one.below for one in found]
     return {
         "drift": kind, "runs": DRIFT_RUNS, "noticed": len(noticed), "requests_median": float(np.median(noticed or [0])),
-        "requests_most": max(noticed, default=None), "below_longest": max(one.below for one in found),
+        "requests_most": max(noticed, default=None), "below_median": float(np.median(below)),
+        "below_longest": max(below), "below_500": sum(one >= 500 for one in below),
+        "audited": float(np.mean([one.audited for one in found])),
         "unguarded": float(np.mean([one.unguarded for one in found])),
         "guarded": float(np.mean([one.guarded for one in found])), "alarms": sorted({one.alarm for one in found}),
     }  # fmt: skip
@@ -228,6 +242,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", choices=PAIRS, default=list(PAIRS))
+    parser.add_argument("--parts", nargs="+", choices=("promises", "drift"), default=["promises", "drift"])
     parser.add_argument("--n", type=int, default=2_000)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--target", type=float, default=0.97)
@@ -239,15 +254,17 @@ def main() -> None:
     rows = {}
     for name in args.sets:
         pool, noisy = (answers(args.data, args.models, name, typos) for typos in (False, True))
-        rows[name] = promises(pool, args.n, args.runs, args.target, args.confidence)
-        figures = {key: value for key, value in rows[name].items() if key not in ("true", "coverages")}
-        shifts = (drift(pool, noisy, kind, args) for kind in ("labels", "input"))
-        for line in ({"set": name, **more} for more in (figures, *shifts)):
+        figures = []
+        if "promises" in args.parts:
+            rows[name] = promises(pool, args.n, args.runs, args.target, args.confidence)
+            figures = [{key: value for key, value in rows[name].items() if key not in ("true", "coverages")}]
+        shifts = (drift(pool, noisy, kind, args) for kind in KINDS if "drift" in args.parts)
+        for line in ({"set": name, **more} for more in chain(figures, shifts)):
             print(json.dumps(line), flush=True)
             if args.out:
                 with args.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
-    if args.plots:
+    if args.plots and rows:
         (args.plots / "certificates.svg").write_text(plot(rows), encoding="utf-8")
 
 

@@ -4,8 +4,10 @@
 
 FOLDER is a base in transformers' format, FILE the same weights for llama.cpp (needs llama-cpp-python; left out without
 it). All contenders read the same prompt, write the same number of tokens at temperature 0, and take turns round by
-round, so that a change of the machine's speed hits all of them; medians are printed. Then, of ours alone: the same with
-a JSON schema, two adapters at once against each alone, and the time from asking to stop until the answer has ended.
+round, so that a change of the machine's speed hits all of them; medians are printed, with the processor's time of a
+token, which other work on the machine changes little. Then, of ours alone: the same with a JSON schema, two adapters at
+once against each alone, and the time from asking to stop until the answer has ended. NANOSMITH_NATIVE=0 leaves single
+tokens to ONNX Runtime, too.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from nanosmith.core.generation import Grammar, Piece, Sampling
@@ -85,15 +88,18 @@ def llama(file: Path, ids: list[int], count: int) -> Tokens:
     return tokens
 
 
-def timed(tokens: Tokens) -> tuple[float, float, int]:
-    """Milliseconds to the first token, tokens per second after it, and how many there were."""
+def timed(tokens: Tokens) -> tuple[float, float, float, int]:
+    """Milliseconds to the first token, tokens per second after it, the processor's milliseconds per token (median), and
+    how many there were."""
     began = time.perf_counter()
-    moments = [time.perf_counter() - began for _ in tokens()]
-    return 1e3 * moments[0], (len(moments) - 1) / (moments[-1] - moments[0]), len(moments)
+    moments = [(time.perf_counter() - began, time.process_time()) for _ in tokens()]
+    (first, _), (last, _) = moments[0], moments[-1]
+    busy = statistics.median(later - sooner for (_, sooner), (_, later) in pairwise(moments))
+    return 1e3 * first, (len(moments) - 1) / (last - first), 1e3 * busy, len(moments)
 
 
 def in_turns(contenders: dict[str, Tokens], rounds: int) -> dict[str, dict[str, float]]:
-    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in contenders}
+    found: dict[str, list[tuple[float, float, float, int]]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, tokens in contenders.items():
             result = timed(tokens)
@@ -103,7 +109,8 @@ def in_turns(contenders: dict[str, Tokens], rounds: int) -> dict[str, dict[str, 
         name: {
             "first_token_ms": round(statistics.median(row[0] for row in rows), 1),
             "tokens_per_s": round(statistics.median(row[1] for row in rows), 1),
-            "tokens": statistics.median(row[2] for row in rows),
+            "processor_ms_per_token": round(statistics.median(row[2] for row in rows), 2),
+            "tokens": statistics.median(row[3] for row in rows),
         }
         for name, rows in found.items()
     }

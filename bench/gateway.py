@@ -9,7 +9,8 @@ out, with a line that says so, where its command is not given or not there:
     python -m venv litellm && litellm/bin/pip install 'litellm[proxy]'
 
 All share the machine's cores with the load. Each contender has its turn at each concurrency; "added" is the p50 or p99
-less that of the bare upstream, "memory" the resident size of all its processes at the end.
+less that of the bare upstream, "processor" the time that a request takes of its processes, whatever else the machine
+does, "memory" the resident size of all its processes at the end.
 """
 
 from __future__ import annotations
@@ -89,14 +90,21 @@ class Contender(NamedTuple):
 
     @property
     def memory_mb(self) -> float:
-        """Of all its processes."""
-        family = [self.process, *self.process.children(recursive=True)]
-        return sum(one.memory_info().rss for one in family) / 1e6
+        return sum(one.memory_info().rss for one in self._family) / 1e6
+
+    @property
+    def busy_s(self) -> float:
+        return sum(times.user + times.system for one in self._family for times in [one.cpu_times()])
+
+    @property
+    def _family(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
 
 
 class Load(NamedTuple):
-    """What wrk saw: requests per second, and times in ms."""
+    """What wrk saw: requests, how many per second, and times in ms."""
 
+    n: int
     rps: float
     p50: float
     p99: float
@@ -113,9 +121,9 @@ def main() -> None:
             print(f"concurrency {concurrency}")
             bare = None
             for one in contenders:
-                found = load(one.port, concurrency, given.seconds)
+                before_s, found = one.busy_s, load(one.port, concurrency, given.seconds)
                 bare = bare or found
-                print(_line(one.name, found, bare), flush=True)
+                print(_line(one.name, found, bare, (one.busy_s - before_s) / found.n * 1e6), flush=True)
         for one in contenders:
             print(f"memory of {one.name}: {one.memory_mb:.0f} MB")
 
@@ -189,14 +197,15 @@ def load(port: int, concurrency: int, seconds: int) -> Load:
     found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
     assert found, done.stdout
     count, micros, p50, p99, errors = map(int, found.groups())
-    return Load(count / micros * 1e6, p50 / 1000, p99 / 1000, errors)
+    return Load(count, count / micros * 1e6, p50 / 1000, p99 / 1000, errors)
 
 
-def _line(name: str, found: Load, bare: Load) -> str:
+def _line(name: str, found: Load, bare: Load, cpu_us: float) -> str:
     return (
         f"  {name:12} {found.rps:7.0f} requests/s  {found.rps / bare.rps:6.1%} of the upstream's  "
         f"p50 {found.p50:8.3f} ms (added {found.p50 - bare.p50:7.3f})  "
-        f"p99 {found.p99:8.3f} ms (added {found.p99 - bare.p99:7.3f})  errors {found.errors}"
+        f"p99 {found.p99:8.3f} ms (added {found.p99 - bare.p99:7.3f})  "
+        f"processor {cpu_us:5.0f} µs  errors {found.errors}"
     )
 
 

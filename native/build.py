@@ -19,11 +19,17 @@ LIBRARY = HERE.parent / "src/nanosmith/predict/native/libencoder.so"
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-Wall", "-Wextra")
 EVERYWHERE = (
     ("encoder.c", ()), ("pack.c", ()), ("multiply_portable.c", ()), ("forward.c", ("-DFORWARD=forward_portable",)),
+    ("decoder.c", ()), ("team.c", ()),
 )  # fmt: skip
+AVX2 = ("-mavx2", "-mfma")
+VNNI = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
 X86 = (
-    ("forward.c", ("-DFORWARD=forward_avx2", "-mavx2", "-mfma")),
-    ("multiply_avx2.c", ("-mavx2", "-mfma")),
-    ("multiply_vnni.c", ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")),
+    ("forward.c", ("-DFORWARD=forward_avx2", *AVX2)),
+    ("multiply_avx2.c", AVX2),
+    ("multiply_vnni.c", VNNI),
+    ("decode.c", (*AVX2, "-mf16c")),
+    ("dot_avx2.c", AVX2),
+    ("dot_vnni.c", VNNI),
 )
 
 
@@ -40,7 +46,7 @@ def build(out: Path = LIBRARY, extra: Sequence[str] = ()) -> Path:
             objects.append(f"{made}/{number}.o")
             _call(compiler, *FLAGS, *extra, *flags, "-c", str(HERE / source), "-o", objects[-1])
         linked = Path(made) / out.name
-        _call(compiler, "-shared", *extra, "-o", str(linked), *objects, "-lm")
+        _call(compiler, "-shared", *extra, "-o", str(linked), *objects, "-lm", "-pthread")
         staged = out.with_name(f"{out.name}.part")
         shutil.copyfile(linked, staged)
         staged.replace(out)

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ABI 1 /* of the structs and functions below; native/library.py of the package has the same number */
+#define ABI 2 /* of the structs and functions here and in decoder.h; native/library.py of the package has the same number */
 #define API __attribute__((visibility("default")))
 
 enum { OK = 0, BAD_SHAPE = 1, BAD_ID = 2, NO_MEMORY = 3, BAD_KERNEL = 4 };

@@ -54,7 +54,13 @@ def test_object_of_an_honest_no() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--max-bytes", "8 elephants"), ("--max-bytes", "0"), ("--max-latency", "soon"), ("--max-loss", "-1")],
+    [
+        ("--max-bytes", "8 elephants"),
+        ("--max-bytes", "0"),
+        ("--max-latency", "soon"),
+        ("--max-latency", "2"),
+        ("--max-loss", "-1"),
+    ],
 )
 def test_bounds_that_are_none(option: str, value: str, bundle: Bundle, file: str) -> None:
     """Exit code 2 and one line, before any work."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from nanosmith.cli.main import app
+from nanosmith.store.bundles import open_bundle
+from nanosmith.store.home import open_home
+from nanosmith.store.ledger import open_ledger
+from nanosmith.store.records import ModelRow
 from nanosmith.testing import tiny_bundle, write_chat
 
 
@@ -31,6 +36,17 @@ def test_json(bundle: str, tmp_path: Path) -> None:
     assert said["files"] == {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
     assert said["checks"][0]["texts"] == said["checks"][0]["same_answer"] == 2
     assert said["checks"][0]["max_probability_difference"] < 1e-5
+
+
+def test_model_of_another_data_folder(bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--home` says where the name is known; the folder is told absolute."""
+    home = open_home(tmp_path / "elsewhere")
+    with closing(open_ledger(home)) as ledger:
+        ledger.add_model(ModelRow("tiny", 0, bundle, open_bundle(Path(bundle)).digest, "x"))
+    monkeypatch.chdir(tmp_path)
+    result = run("tiny", "--home", str(home.root), "--to", "onnx", "--out", "out", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["out"] == str(tmp_path / "out")
 
 
 def test_lines(bundle: str, tmp_path: Path) -> None:

@@ -38,6 +38,35 @@ def test_conversations(tmp_path: Path) -> None:
     assert read(tmp_path / "f", line) == [(Message("system", "s"), Message("user", "u"))]
 
 
+def test_conversations_of_training_files(tmp_path: Path) -> None:
+    """Texts in parts and calls of functions are read as in training, and a call at the end is left out."""
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    parts = [{"type": "text", "text": "u"}, {"type": "text", "text": "v"}]
+    turns = [{"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    last = {"role": "user", "content": "w"}
+    assert read(tmp_path / "f", json.dumps({"messages": turns}).encode()) == [(Message("user", "u\nv"),)]
+    asked = (Message("user", "u\nv"), Message("assistant", '{"a":1}'), Message("user", "w"))
+    assert read(tmp_path / "f", json.dumps({"messages": [*turns, last, turns[1]]}).encode()) == [asked]
+
+
+@pytest.mark.parametrize("mark", [b",", b";", b"\t"])
+def test_tables(tmp_path: Path, mark: bytes) -> None:
+    """The texts of a CSV file with a header are read, and a row that cannot be is an error in its place."""
+    rows = [b"\xef\xbb\xbflabel,Text,context", b'x,"a ""b""\nc",', b"x", b"y,d,before", b""]
+    (tmp_path / "f.csv").write_bytes(b"\r\n".join(row.replace(b",", mark) for row in rows))
+    (one, text), (two, error), (three, turns) = from_file(str(tmp_path / "f.csv"))
+    assert (one, text) == (2, 'a "b"\nc')
+    assert two == 4
+    assert isinstance(error, InputError)
+    assert (three, turns) == (5, (Message("assistant", "before"), Message("user", "d")))
+
+
+def test_a_table_without_a_header(tmp_path: Path) -> None:
+    """Its lines are texts."""
+    (tmp_path / "f.csv").write_text("hello, you\nbye\n")
+    assert list(from_file(str(tmp_path / "f.csv"))) == [(1, "hello, you"), (2, "bye")]
+
+
 @pytest.mark.parametrize(
     "bad",
     [

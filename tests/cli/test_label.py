@@ -13,33 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fake_teacher import LABELS, table, teaching, write_texts
 from typer.testing import CliRunner
 
 from nanosmith.cli.main import app
-from nanosmith.store.config import VARIABLE
 from nanosmith.testing.provider import FakeProvider
 
-LABELS = ("card", "login", "refund")
-ROWS = {f"text {i}": LABELS[i % 3] for i in range(120)}
+ROWS = table(120)
 
 
 @pytest.fixture
 def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    with FakeProvider(table=ROWS, price=(1.0, 2.0)) as running:
-        config = tmp_path / "config.toml"
-        config.write_text(
-            f'[provider.fake]\nbase_url = "{running.url}"\nmodels.big = {{ input_usd = 1, output_usd = 2 }}\n'
-            "models.dear = { input_usd = 1000, output_usd = 2000 }\n"
-        )
-        monkeypatch.setenv(VARIABLE, str(config))
+    with teaching(tmp_path, monkeypatch, ROWS) as running:
         yield running
 
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    path = tmp_path / "texts.txt"
-    path.write_text("".join(f"{text}\n" for text in ROWS))
-    return path
+    return write_texts(tmp_path, ROWS)
 
 
 def words(file: Path, *options: str, teacher: str = "fake/big") -> list[str]:
@@ -113,7 +104,8 @@ def test_teacher_that_is_away(texts: Path) -> None:
     status, shown, stderr = run(
         texts, "--patience", "1s", "--timeout", "1s", "--retries", "0", teacher="http://127.0.0.1:9/v1#m"
     )
-    assert (status, shown["stopped"], shown["labelled"]) == (1, "teacher", 0)
+    assert (status, shown["stopped"], shown["labelled"], shown["out"]) == (1, "teacher", 0, None)
+    assert "nothing was written" in stderr
     assert len(shown["left_out"]) == 120
     assert "The same command goes on from here" in stderr
 
@@ -121,7 +113,7 @@ def test_teacher_that_is_away(texts: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [("--budget", "much"), ("--rate", "fast"), ("--timeout", "0"), ("--parallel", "0"), ("--hardest", "3"),
-     ("--labels", "one"), ("--schema", "absent.json"), ("--kind", "number"), ("--patience", "-1s")],
+     ("--labels", "one"), ("--kind", "text"), ("--schema", "absent.json"), ("--kind", "number"), ("--patience", "-1s")],
 )  # fmt: skip
 def test_wrong_options(provider: FakeProvider, texts: Path, options: tuple[str, ...]) -> None:
     """Each wrong option is an error of one line and exit code 2, before anything is asked."""
@@ -130,3 +122,10 @@ def test_wrong_options(provider: FakeProvider, texts: Path, options: tuple[str, 
     assert shown["error"]["message"]
     assert "Traceback" not in stderr
     assert provider.seen()["requests"] == 0
+
+
+def test_budget_of_the_data_folder_needs_a_price(provider: FakeProvider, texts: Path) -> None:
+    """Where the ledger has a budget, a model without a price ends the run with that error, not with a list of texts."""
+    assert CliRunner().invoke(app, ["budgets", "set", "5 USD / day"]).exit_code == 0
+    status, shown, _ = run(texts, teacher=provider.remote("unpriced"))
+    assert (status, shown["error"]["code"], provider.seen()["requests"]) == (2, "unknown_price", 0)

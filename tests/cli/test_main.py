@@ -127,6 +127,14 @@ def test_mistyped_verb() -> None:
     assert "'predict'" in result.stderr
 
 
+def test_group_without_a_verb() -> None:
+    """The help of the group is shown, with exit code 2 and no empty error."""
+    result = CliRunner().invoke(app, ["budgets"])
+    assert result.exit_code == 2
+    assert "release" in result.output
+    assert "nanosmith: " not in result.stderr
+
+
 def test_interrupt() -> None:
     """Ctrl-C says "stopped" and exits with 130, as shells expect."""
     result = run_failing(KeyboardInterrupt())

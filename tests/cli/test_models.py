@@ -106,3 +106,8 @@ def test_wrong_configuration_is_told(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "provider.mine" in done.output
     assert "base_url" in done.output
+
+
+def test_prices_have_a_date() -> None:
+    """The table says of which day they are."""
+    assert "as of 2026-07-01" in run("models", "openai/gpt-5-mini").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from typer.testing import CliRunner
 
 from nanosmith.cli.main import app
 from nanosmith.store.config import FILE_NAME, VARIABLE
+from nanosmith.store.home import open_home
+from nanosmith.store.ledger import open_ledger
+from nanosmith.store.records import ModelRow
+from nanosmith.testing import tiny_bundle
 
 ROUTE = """
 [route.support]
@@ -61,6 +66,33 @@ def test_a_threshold_that_nothing_reaches(monkeypatch: pytest.MonkeyPatch) -> No
     steps = json.loads(output)["routes"][0]["steps"]
     assert "gives no probabilities" in steps[1]["problem"]
     assert steps[2]["problem"] is None
+
+
+def test_what_else_can_stand_in_the_way(tmp_path: Path) -> None:
+    """A route as a step, a certified step without a certificate or of a remote model, and one that privacy forbids."""
+    bundle = tiny_bundle(tmp_path / "home" / "bundles" / "tiny")
+    with closing(open_ledger(open_home())) as ledger:
+        ledger.add_model(ModelRow("tiny", 0, "tiny", bundle.digest, "x"))
+    text = ROUTE + 'trusted = true\n[route.other]\nprivacy = "always"\n'
+    for step in ('model = "support"', 'model = "tiny"\naccept = "certified"', 'model = "openai/gpt-5-mini"'):
+        text += f"[[route.other.steps]]\n{step}\n"
+    Path(FILE_NAME).write_text(text.replace("accept = 0.9", 'accept = "certified"'))
+    support, other = json.loads(run("--json")[1])["routes"]
+    assert "no local model of this name" in support["steps"][0]["problem"]
+    wanted = ("this is a route, and a step is a model", "no certificate", "OPENAI_API_KEY")
+    for step, said in zip(other["steps"], wanted, strict=True):
+        assert said in step["problem"]
+
+
+def test_steps_that_are_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote model of a private route, and one that cannot be certified."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    text = '[route.private]\nprivacy = "always"\n[[route.private.steps]]\nmodel = "openai/gpt-5-mini"\n'
+    text += ROUTE.replace('model = "support-nano"\naccept = 0.9', 'model = "openai/gpt-4o"\naccept = "certified"')
+    Path(FILE_NAME).write_text(text)
+    private, support = json.loads(run("--json")[1])["routes"]
+    assert "never asked" in private["steps"][0]["problem"]
+    assert "is for a local model" in support["steps"][0]["problem"]
 
 
 def test_a_broken_file() -> None:

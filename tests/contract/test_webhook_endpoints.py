@@ -11,6 +11,8 @@ from openai import OpenAI
 from tests.contract.conftest import needs, refused
 from tests.webhook_receiver import Receiver
 
+from nanosmith.jobs.webhooks.webhooks import ENDS
+
 EVENTS = ["batch.completed", "eval.run.failed"]
 NONE = {"webhook_endpoint_id": "we_none"}
 
@@ -86,14 +88,17 @@ def test_rotate_secret(client: OpenAI, made: Any, receiver: Receiver) -> None:
 
 
 def test_test(client: OpenAI, made: Any, receiver: Receiver) -> None:
-    """Each event type arrives as that event; the status of the answer is told, whatever it is."""
+    """Each event type arrives as that event, those of OpenAI as the client knows them; the status of the answer is
+    told, whatever it is."""
     for kind in client.webhooks.event_types.list().data:
         receiver.statuses = [418]
         result = client.webhooks.test(made.id, event_type=kind)  # type: ignore[arg-type]
         assert (result.event_type, result.status_code, result.webhook_endpoint_id) == (kind, 418, made.id)
         headers, body = receiver.got[-1]
         event: Any = client.webhooks.unwrap(body, headers, secret=made.signing_secret)
-        assert type(event).model_validate_json(body, strict=True).type == kind
+        assert event.type == kind
+        if kind in ENDS:
+            type(event).model_validate_json(body, strict=True)
     with refused(param="event_type"):
         client.webhooks.test(made.id, event_type="video.completed")
     client.webhooks.update(made.id, url="https://127.0.0.1:1/nobody")
@@ -102,7 +107,7 @@ def test_test(client: OpenAI, made: Any, receiver: Receiver) -> None:
 
 
 def test_event_types(client: OpenAI, stranger: OpenAI) -> None:
-    """Those that are sent here, all of which the client knows."""
+    """Those that are sent here, those of OpenAI among them."""
     needs(client, "webhooks.event_types")
     assert set(EVENTS) < set(client.webhooks.event_types.list().data)
     with refused(openai.AuthenticationError):

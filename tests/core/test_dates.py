@@ -25,6 +25,33 @@ def test_dates(text: str) -> None:
     assert read_date(text, "dmy") == date(2018, 5, 7)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7. Mai 2018", "le 7 mai 2018", "7 de mayo de 2018", "7 maggio 2018", "7 de maio de 2018", "7 mei 2018",
+        "2018年5月7日", "2018년 5월 7일",
+    ],
+)  # fmt: skip
+def test_dates_of_other_languages(text: str) -> None:
+    """The names of months are read in German, French, Spanish, Italian, Portuguese and Dutch."""
+    assert read_date(text, "dmy") == date(2018, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "month"),
+    [("1er août 2018", 8), ("1. März 2018", 3), ("1 MARS 2018", 3), ("1 dez. 2018", 12), ("1 de setembro de 2018", 9)],
+)
+def test_months_of_other_languages(text: str, month: int) -> None:
+    """With accents, ordinals, short forms and capitals."""
+    assert read_date(text, "dmy") == date(2018, month, 1)
+
+
+def test_words_that_are_no_months() -> None:
+    """Words that only begin like a month, or are one in another language alone, are none."""
+    assert read_date("3 days ago 2018", "dmy") is None
+    assert read_date("1 maison 2018", "dmy") is None
+
+
 def test_the_order_of_numbers() -> None:
     """The order decides what numbers alone say, unless they can only be read in one way."""
     assert read_date("05/07/2018", "mdy") == date(2018, 5, 7)

@@ -14,7 +14,10 @@ from nanosmith.core.errors import InputError
 from nanosmith.core.settings import TuneSettings, parse_duration
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), (" 1.5 h ", 5400), ("0.5s", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("5m", 300), (" 1.5 h ", 5400), ("0.5s", 0.5), ("500us", 0.0005)],
+)
 def test_durations(text: str, seconds: float) -> None:
     """Numbers with or without a unit."""
     assert parse_duration(text) == seconds

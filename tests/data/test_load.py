@@ -170,6 +170,25 @@ def test_objects(tmp_path: Path) -> None:
     assert (chat.task, chat.values) == (data.task, data.values)
 
 
+def test_one_field(tmp_path: Path) -> None:
+    """The values of a single field are labels where they recur, and copies where new ones stand in the texts."""
+    names = [f"name{chr(97 + i % 26)}{i % 28}" for i in range(56)]
+    copied = [{"text": f"I am {name}, number {i}", "output": {"who": name}} for i, name in enumerate(names)]
+    labels = [{"text": f"{word} {i}", "output": {"mood": word}} for i in range(20) for word in ("glad", "sad")]
+    assert inspect(write_lines(tmp_path / "copied.jsonl", *copied)).kind == "record"
+    assert inspect(write_lines(tmp_path / "labels.jsonl", *labels)).kind == "choice"
+    assert inspect(write_lines(tmp_path / "copied.jsonl", *copied), kind="choice").kind == "choice"
+
+
+def test_a_field_called_entities(tmp_path: Path) -> None:
+    """A list of texts under this key is a field like others."""
+    rows = [{"text": f"get i{i} for town{i}", "output": {"entities": [f"i{i}"], "to": f"town{i}"}} for i in range(20)]
+    found = inspect(write_lines(tmp_path / "data.jsonl", *rows))
+    assert found.dataset is not None
+    assert found.dataset.task.record is not None
+    assert [field.name for field in found.dataset.task.record.fields] == ["entities", "to"]
+
+
 def test_calls_are_records(tmp_path: Path) -> None:
     """Answers that call a function are records of that function, though their only field is a closed set."""
     call = {"type": "function", "function": {"name": "route", "arguments": '{"to": "sales"}'}}

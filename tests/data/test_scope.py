@@ -45,6 +45,14 @@ def test_too_little_in_scope_is_refused(tmp_path, label):
         apart(data, "oos")
 
 
+def test_no_examples(tmp_path):
+    """Of no examples, as where too few are left to hold one out, nothing is refused."""
+    nothing = load(write_chat(tmp_path / "d.jsonl", ROWS)).subset([])
+    inside, outside = apart(nothing, "oos")
+    assert (len(inside), len(outside)) == (0, 0)
+    assert inside.task.labels == ("delivery", "login", "refund")
+
+
 def test_sets_of_labels_are_refused(tmp_path):
     """Where answers are sets, the empty one says it."""
     file = tmp_path / "d.jsonl"

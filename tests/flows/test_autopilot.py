@@ -10,6 +10,7 @@ import pytest
 from nanosmith.core.example import Message
 from nanosmith.core.settings import TuneSettings
 from nanosmith.flows.autopilot import Autopilot, Goals, held_out
+from nanosmith.jobs.webhooks.webhooks import DELIVERY, announce_autopilot, new_endpoint
 from nanosmith.store import certificates
 from nanosmith.store.autopilots import State, read_state
 from nanosmith.store.captures import Capture, as_document
@@ -56,7 +57,13 @@ def traffic(ledger: Ledger) -> Traffic:
 def pilot(home: Home, ledger: Ledger, traffic: Traffic, base_folder: Path) -> Autopilot:
     tuning = TuneSettings(base=str(base_folder), recipe="static/1")
     goals = Goals(agreement=0.9, confidence=0.9, least=60, canary=30, tuning=tuning)
-    return Autopilot(ROUTE, home, ledger, goals, now=traffic.now)
+    return Autopilot(ROUTE, home, ledger, goals, now=traffic.now, announce=announce_autopilot)
+
+
+def deliveries(ledger: Ledger) -> list[tuple[str, str]]:
+    """Of each event that webhooks are to be told its type and the phase, oldest first."""
+    events = [row.body["event"] for row in ledger.documents(DELIVERY, newest_first=False)]
+    return [(event["type"], event["data"]["phase"]) for event in events]
 
 
 def test_around_the_wheel(pilot: Autopilot, traffic: Traffic, ledger: Ledger, home: Home) -> None:
@@ -85,7 +92,29 @@ def test_around_the_wheel(pilot: Autopilot, traffic: Traffic, ledger: Ledger, ho
     withdrawn = pilot.step()
     assert (withdrawn.phase, withdrawn.serving) == ("observe", None)
     assert "withdrawn" in withdrawn.why
+    assert 288 <= withdrawn.learn_from <= 296  # the teacher changed its mind at 292
     assert [row.body["phase"] for row in pilot.trail()] == ["observe", "serve", "canary"]
+
+
+def test_what_is_learnt_after_a_withdrawal(pilot: Autopilot, traffic: Traffic, ledger: Ledger) -> None:
+    """A model that is withdrawn is followed by one that learns from, and is certified on, what came since the teacher
+    changed its mind alone; webhooks are told of each decision."""
+    turned = {"delivery": "login", "login": "refund", "refund": "delivery"}
+    ledger.add(new_endpoint("https://hooks.example/in"))
+    traffic.pass_through(200)
+    pilot.step()
+    traffic.pass_through(31)
+    assert pilot.step().phase == "serve"
+    traffic.pass_through(40, turned.__getitem__)
+    withdrawn = pilot.step()
+    assert (withdrawn.phase, withdrawn.lessons) == ("observe", 0)
+    assert pilot.step() == withdrawn  # too little was captured since
+    traffic.pass_through(160, turned.__getitem__)
+    canary = pilot.step()
+    assert (canary.phase, canary.tried) == ("canary", 2)
+    assert canary.lessons < 200
+    told = [f"route.autopilot.{one}" for one in ("stepped", "stepped", "withdrawn", "stepped")]
+    assert deliveries(ledger) == list(zip(told, ["canary", "serve", "observe", "canary"], strict=True))
 
 
 def test_a_model_that_does_not_agree_is_not_used(pilot: Autopilot, traffic: Traffic) -> None:

@@ -90,6 +90,18 @@ def test_certified(home: Home) -> None:
     assert certificates.newest(home, "support") == one
 
 
+def test_what_makes_a_certificate_worth_little(home: Home) -> None:
+    """A teacher with the model's own weights, and one with answers of no use, are told of."""
+    told = Told()
+    run(home, TEXTS, watch=told)
+    assert "the model itself" in told.said[0]
+    told = Told()
+    with FakeProvider(table=dict.fromkeys(TEXTS, "no label")) as provider:
+        outcome = run(home, TEXTS, teacher=provider.remote(), watch=told)
+    assert outcome.left_out == len(TEXTS)
+    assert "wrong_answer 150" in told.said[-1]
+
+
 def test_threshold_leaves_out_what_disagrees(home: Home) -> None:
     """Where the teacher differs on what the local model is not sure of, these are not answered here."""
     odd = [f"something else {i}" for i in range(60)]

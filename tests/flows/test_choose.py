@@ -3,9 +3,10 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from nanosmith.flows.budget import Budget
-from nanosmith.flows.choose import Trial, calibrate, is_right, pick
+from nanosmith.flows.choose import Trial, calibrate, is_foreign, is_right, pick
 
 
 def trial(recipe: str, accuracy: float) -> Trial:
@@ -37,6 +38,17 @@ def test_only_shared_examples_are_compared() -> None:
     tuned = msgspec.structs.replace(tuned, right=hard_part)
     assert frozen.accuracy > tuned.accuracy
     assert pick([frozen, tuned]) is tuned
+
+
+def test_foreign_texts() -> None:
+    """A language is foreign to an encoder that takes its words apart, or knows none of its letters."""
+    letters = {f"{mark}{c}": i for i, (mark, c) in enumerate((mark, c) for mark in ("", "##") for c in "efnü")}
+    tokenizer = Tokenizer(models.WordPiece({"where": 20, "is": 21, "it": 22, "?": 23, "[UNK]": 24, **letters}))
+    tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    assert not is_foreign(["where is it?", "is it"], tokenizer)
+    assert is_foreign(["fünf", "fe"], tokenizer)
+    assert is_foreign(["我的卡", "在哪里"], tokenizer)
 
 
 def test_accuracy_of_sets() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fake_teacher import LABELS, table, teaching, write_texts
 
 from nanosmith.core.errors import InputError, NotFound
 from nanosmith.core.money import NANO
@@ -19,34 +20,23 @@ from nanosmith.flows.labelling.task import Wanted
 from nanosmith.flows.labelling.teachers import Asked
 from nanosmith.predict.endpoint.client import Patience
 from nanosmith.predict.endpoint.failure import EndpointError
-from nanosmith.store.config import VARIABLE
 from nanosmith.store.home import Home
 from nanosmith.testing import tiny_bundle
 from nanosmith.testing.provider import FakeProvider
 
-LABELS = ("card", "login", "refund")
-ROWS = {f"text {i}": LABELS[i % 3] for i in range(60)}
+ROWS = table(60)
 QUICK = Patience(timeout_s=0.5, deadline_s=5.0, retries=3)
 
 
 @pytest.fixture
 def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    """Also called fake/big, at 1 and 2 dollars per million tokens."""
-    with FakeProvider(table=ROWS, seed=5, price=(1.0, 2.0)) as running:
-        config = tmp_path / "config.toml"
-        config.write_text(
-            f'[provider.fake]\nbase_url = "{running.url}"\n[provider.fake.models.big]\ninput_usd = 1\noutput_usd = 2\n'
-            'capabilities = ["logprobs"]\n'
-        )
-        monkeypatch.setenv(VARIABLE, str(config))
+    with teaching(tmp_path, monkeypatch, ROWS) as running:
         yield running
 
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    path = tmp_path / "texts.txt"
-    path.write_text("".join(f"{text}\n" for text in ROWS))
-    return path
+    return write_texts(tmp_path, ROWS)
 
 
 def run(file: Path, home: Home, *teachers: str, plans: list[Plan] | None = None, **options: Any) -> LabelReport:

@@ -15,8 +15,10 @@ from nanosmith.core.settings import TuneSettings
 from nanosmith.core.watch import Watch
 from nanosmith.flows import choose
 from nanosmith.flows import tune as flow
+from nanosmith.flows.assemble import open_base
 from nanosmith.flows.tune import Tuned, tune
 from nanosmith.predict.open import open_predictor
+from nanosmith.recipes.parts.base import Base
 from nanosmith.score.report import Report
 from nanosmith.store.bundles import open_bundle
 from nanosmith.store.home import Home, open_home
@@ -137,6 +139,35 @@ def test_budget_is_kept(train: Path, home: Home, base_folder: Path) -> None:
     watch = Told()
     tune(train, settings=settings(base_folder, budget_s=18.0), home=home, watch=watch)
     assert any("tune_encoder/1 is left out" in message for message in watch.messages)
+
+
+def test_words_alone_for_long_texts(tmp_path: Path, home: Home, base_folder: Path) -> None:
+    """Words alone are tried for few examples too, where their texts are long."""
+    rows = [(" ".join([text] * 4), label) for text, label in topic_rows(60)]
+    watch = Told()
+    tune(write_chat(tmp_path / "long.jsonl", rows), settings=settings(base_folder, size="pico"), home=home, watch=watch)
+    assert any(message.startswith("tfidf_linear/1: ") for message in watch.messages)
+
+
+def test_token_vectors_within_the_budget(
+    train: Path, home: Home, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A static model is left out where its token vectors would take most of the budget, and made where they exist."""
+    monkeypatch.setattr(Base, "token_vectors_s", lambda _: 1_000.0)
+    watch = Told()
+    tuned = tune(train, settings=settings(base_folder, budget_s=18.0), home=home, watch=watch)
+    assert tuned.recipe == "frozen_linear/1"
+    assert any("static/1 is left out" in message for message in watch.messages)
+    alone = tune(train, settings=settings(base_folder, budget_s=18.0, size="pico"), home=home)
+    assert alone.recipe == "static/1"
+
+
+def test_token_vectors_are_timed_once(home: Home, base_folder: Path) -> None:
+    """Where they are kept they take no time."""
+    base = open_base(str(base_folder), home)
+    assert base.token_vectors_s() > 0
+    base.token_vectors()
+    assert base.token_vectors_s() == 0.0
 
 
 def test_nonsense_is_refused(tmp_path: Path, home: Home, base_folder: Path) -> None:

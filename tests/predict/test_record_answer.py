@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nanosmith.core.json_schema import fits
-from nanosmith.core.record import Field, RecordForm
+from nanosmith.core.record import Field, Inner, RecordForm
 from nanosmith.predict.record_answer import Answer, Answerer, Text
 from nanosmith.predict.record_layout import Confidences, Layout, Platt
 
@@ -116,6 +116,28 @@ def test_objects_that_the_schema_asks_for() -> None:
     answer = answerer.answer(Text(TEXT, (0, len(TEXT)), UNITS), tags(1), NONE)
     assert json.loads(answer.value) == {"to": {}}
     assert fits(json.loads(answer.value), schema, schema)
+
+
+def written(form: RecordForm, logits: np.ndarray) -> Any:
+    answerer = Answerer(form, Layout((tuple(field.name for field in form.fields),), 64, True))
+    return json.loads(answerer.answer(Text(TEXT, (0, len(TEXT)), UNITS), logits, NONE).value)
+
+
+def test_objects_whose_fields_are_absent() -> None:
+    """Null or an empty object stands there, as in the examples; nothing where the object around is null itself."""
+    fields = (Field(("to", "at", "city"), "span", missing="absent"),)
+    at, null, empty = Inner(("to", "at"), "null"), Inner(("to",), "null"), Inner(("to",), "empty")
+    assert written(RecordForm(fields, inner=(null, at)), tags(1)) == {"to": None}
+    assert written(RecordForm(fields, inner=(empty, at)), tags(1)) == {"to": {"at": None}}
+    assert written(RecordForm(fields), tags(1)) == {}
+    assert written(RecordForm(fields, inner=(null, at)), tags(1, l0=(3, 4, 9))) == {"to": {"at": {"city": "Rome"}}}
+
+
+def test_references_in_a_schema() -> None:
+    """An object behind a reference is completed too."""
+    inner = {"type": "object", "properties": {"city": {"type": "string"}}}
+    schema = {"properties": {"to": {"$ref": "#/$defs/To"}}, "required": ["to"], "$defs": {"To": inner}}
+    assert written(RecordForm((Field(("to", "city"), "span", missing="absent"),), (), schema), tags(1)) == {"to": {}}
 
 
 def test_confidences_are_calibrated() -> None:

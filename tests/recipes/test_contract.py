@@ -21,7 +21,7 @@ from nanosmith.version import __version__
 
 OTHERS = ("tune_record/1", "tune_decoder/1", "tune_segments/1")  # for other examples; they have tests of their own
 RECIPES = sorted(set(registry.registered("recipes")).difference(OTHERS))
-ODD_TEXTS = ["", "   ", "Where is my REFUND? 💸", "привет\u0000мир", "refund " * 500, "\ud800 lone surrogate"[1:]]
+ODD_TEXTS = ["", "   ", "Where is my REFUND? 💸", "привет\u0000мир", "refund " * 2_500, "\ud800 lone surrogate"[1:]]
 
 
 def opened(work: Work, recipe: str, folder: Path) -> tuple[LocalPredictor, object]:

@@ -58,6 +58,16 @@ def test_method_is_looked_for_where_examples_suffice(work: Callable[..., Work], 
     assert list(dict.fromkeys(stages)) == ["read the texts once", "find the method", "fit"]
 
 
+def test_the_end_of_a_long_text_is_read(work: Callable[..., Work]) -> None:
+    """A word behind those that an encoder would read decides."""
+    filler = " ".join(f"w{i % 40}" for i in range(600))
+    texts = [f"{filler} mark{i % 3}" for i in range(30)]
+    targets = np.arange(30) % 3
+    train = Samples(texts, targets, np.ones(30, np.float32))
+    scores = tfidf_linear.fit(work(train=train)).logits(texts)
+    assert scores.argmax(1).tolist() == targets.tolist()
+
+
 def test_weights_count(work: Callable[..., Work]) -> None:
     """Of two examples that contradict each other, the heavier one is believed; one of weight 0 is not looked at."""
     train = topic_samples(CHOICE, 30)
@@ -105,7 +115,7 @@ def test_rounding_moves_little(work: Callable[..., Work]) -> None:
     terms, vectors = learn(Counts.of([text.lower().split() for text in made.train.texts]), 10**6, 10**9)
     wanted = tfidf_linear.memberships(made.train.targets, 3)
     [exact] = fit_separators(vectors, wanted, made.train.weights, tfidf_linear.METHODS[:1], 3, lambda done: None)
-    model = tfidf_linear.TfidfModel(terms, exact, 64, {}, 0)
+    model = tfidf_linear.TfidfModel(terms, exact, {}, 0)
     margins = tfidf_linear.SCALE * exact.margins(vectors)
     assert np.abs(model.logits(made.train.texts) - margins).max() < np.abs(margins).max() / 50
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanosmith.score.anytime import betting_bound, level_of, listen, running_bound
+from nanosmith.score.anytime import betting_bound, changed_at, follow, level_of, listen, running_bound
 
 RISK = 0.05
 
@@ -55,6 +55,32 @@ def test_alarm_is_rare_while_the_promise_holds() -> None:
     """At exactly the promised agreement it takes 1,000 answers and more on average; few streams of 400 have one."""
     assert level_of(()) == 0.0
     assert sum(run(0.97, 400, seed) is not None for seed in range(50)) <= 15
+
+
+def test_follow() -> None:
+    """A disagreement is followed by some 16 answers before it is forgotten, two in a row by more, and agreement alone
+    by none."""
+
+    def followed(*answers: bool) -> int:
+        levels: tuple[float, ...] = ()
+        for agrees in answers:
+            levels = follow(levels, agrees, 0.97)
+        n = 0
+        while level_of(levels) >= 1:
+            levels, n = follow(levels, True, 0.97), n + 1
+        return n
+
+    assert followed(*[True] * 500) == 0
+    assert 10 <= followed(*[True] * 500, False) <= 22
+    assert followed(False, False) > followed(False) + 5
+
+
+def test_changed_at() -> None:
+    """It finds where agreement fell, also where that was at the beginning."""
+    draw = np.random.default_rng(0)
+    agrees = np.concatenate([draw.random(400) < 0.98, draw.random(200) < 0.8])
+    assert abs(changed_at(agrees, 0.97) - 400) <= 20
+    assert changed_at(np.zeros(5, bool), 0.97) == 0
 
 
 def test_alarm_is_quick_when_it_is_broken() -> None:

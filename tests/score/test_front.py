@@ -47,7 +47,7 @@ def test_front_has_what_nothing_beats() -> None:
     ],
 )  # fmt: skip
 def test_choice(goal: Goal, expected: str | None) -> None:
-    """The smallest that has half of the loss to spare; where none has, the one that loses least; or nothing."""
+    """The smallest that holds by a standard error too; where none does, the one that loses least; or nothing."""
     chosen = best(ALL, goal)
     assert (chosen.name if chosen else None) == expected
     assert chosen is None or holds(chosen, goal)

@@ -34,6 +34,16 @@ def test_equal_records(one: dict[str, Any], other: dict[str, Any], same: bool) -
     assert (record_key(one) == record_key(other)) is same
 
 
+def test_the_order_of_choices_does_not_count() -> None:
+    """Values chosen from a closed set are a set; copies are a list."""
+    form = RecordForm((Field(("a", "b"), "choices"), Field(("c",), "spans")))
+    one, other = {"a": {"b": ["x", "y"]}, "c": ["x", "y"]}, {"a": {"b": ["y", "x"]}, "c": ["x", "y"]}
+    assert record_key(one, form) == record_key(other, form)
+    assert record_key(one) != record_key(other)
+    assert record_key(one, form) != record_key(other | {"c": ["y", "x"]}, form)
+    assert record_key({"a": None}, form) != record_key({"a": {"b": []}}, form)
+
+
 def test_items() -> None:
     """A value is an item, each part of a list is one, nothing is none; entities are places."""
     record = {"a": {"b": ["x", "y", "x"]}, "c": False, "entities": [entity("city", 0, 4), entity("sea", 5, 6)]}

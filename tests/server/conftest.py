@@ -22,6 +22,7 @@ from nanosmith.core.manifest import MANIFEST_NAME, Calibration
 from nanosmith.jobs.supervisor import Supervisor
 from nanosmith.predict.static import StaticPredictor
 from nanosmith.server.app import create_app
+from nanosmith.server.http.protocol import Protocol
 from nanosmith.server.services import Services
 from nanosmith.store.bundles import Bundle, open_bundle
 from nanosmith.store.home import Home, open_home
@@ -65,7 +66,9 @@ def running(home: Home, api_key: str | None = None, supervisor: Supervisor | Non
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     sock.listen(128)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=Protocol, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
     thread.start()
     try:

@@ -51,6 +51,7 @@ def test_the_nearest_file_counts(home: Home, tmp_path: Path, monkeypatch: pytest
     ("text", "said"),
     [
         ("[route", "not valid TOML"),
+        (f"remote = {'[' * 2000}", "nested too deeply"),
         ("rout = 1", r"unknown key \(got rout; .*Did you mean route"),
         ("route = 3", r"route: not a table \(got 3"),
         ('remote = "openai/*"', "not a list of remote models"),
@@ -65,6 +66,13 @@ def test_a_wrong_file_is_named(home: Home, text: str, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         read_config(path)
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_file_of_windows(home: Home) -> None:
+    """May begin with a byte order mark."""
+    path = home.root / FILE_NAME
+    write(path, "\ufeff" + ROUTE.format(name="a"))
+    assert list(read_config(path).routes) == ["a"]
 
 
 def test_it_is_read_again_when_it_changes(home: Home) -> None:

@@ -22,9 +22,10 @@ def show_audit(route: str, home: Home, plot: Path | None, *, as_json: bool) -> N
 
     certificate = certificates.newest(home, route)
     with closing(open_ledger(home)) as ledger:
-        state, told = read_audit(ledger, route), alarms(ledger, route)
-    if state is None:
+        row, told = read_audit(ledger, route), alarms(ledger, route)
+    if row is None:
         raise NotFound("no server has audited this route yet", got=repr(route), param="route")
+    state = row.body
     if plot is not None:
         _draw(state, certificate.target, plot)
     found = [{"at": row.created_at, **row.body} for row in told]

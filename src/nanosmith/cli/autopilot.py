@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,20 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
+from nanosmith.cli.keys import Folder, find_project, opened_ledger
+
 if TYPE_CHECKING:
     from nanosmith.flows.autopilot import Autopilot
     from nanosmith.store.autopilots import State
+    from nanosmith.store.home import Home
 
 Name = Annotated[str, typer.Argument(help="Name of a route in nanosmith.toml.")]
-Home = Annotated[Path | None, typer.Option(help="Data folder; none: $NANOSMITH_HOME or ~/.nanosmith.")]
-Project = Annotated[str, typer.Option(help="Whose traffic.")]
+Project = Annotated[str, typer.Option(help="Name or id of the project whose traffic it is.")]
 
 
 def autopilot(
     route: Name,
     agreement: Annotated[float, typer.Option(help="Share of local answers that are the teacher's, in (0, 1).")] = 0.97,
     confidence: Annotated[float, typer.Option(help="How sure of that, in (0, 1).")] = 0.95,
-    coverage: Annotated[float, typer.Option(help="Least share of the traffic that a model has to answer.")] = 0.3,
+    coverage: Annotated[
+        float, typer.Option(min=0, max=1, help="Least share of the traffic that a model has to answer.")
+    ] = 0.3,
     least: Annotated[int, typer.Option(min=10, help="Answers of the teacher before the first model.")] = 500,
     canary: Annotated[int, typer.Option(min=1, help="Requests of the canary before all are answered.")] = 200,
     size: Annotated[Literal["auto", "pico", "nano", "mini"], typer.Option(help="How large a model.")] = "auto",
@@ -34,7 +39,7 @@ def autopilot(
     status: Annotated[bool, typer.Option("--status", help="Show how far it is and what it decided, and end.")] = False,
     retreat: Annotated[bool, typer.Option("--retreat", help="Withdraw what answers locally, and end.")] = False,
     project: Project = "default",
-    home: Home = None,
+    home: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per decision.")] = False,
 ) -> None:
     """Learn from what passes through a route until a model of your own answers most of it.
@@ -44,14 +49,17 @@ def autopilot(
     from nanosmith.cli.progress import RichWatch
     from nanosmith.core.settings import TuneSettings, parse_duration
     from nanosmith.flows.autopilot import Autopilot, Goals
-    from nanosmith.store.home import open_home
+    from nanosmith.flows.certify import Promise, check
+    from nanosmith.jobs.webhooks.webhooks import announce_autopilot
     from nanosmith.store.ledger import open_ledger
 
+    check(Promise(agreement, confidence))
     tuning = TuneSettings(size=size, budget_s=parse_duration(budget))
     goals = Goals(agreement, confidence, coverage, least, canary, tuning)
-    opened, every_s = open_home(home).of(project), parse_duration(every)
+    opened, every_s = _of_project(project, home), parse_duration(every)
     with closing(open_ledger(opened)) as ledger, RichWatch() as watch:
-        pilot = Autopilot(route, opened, ledger, goals, watch)
+        pilot = Autopilot(route, opened, ledger, goals, watch, announce=announce_autopilot)
+        _check_route(route, opened, needs=("capture", "autopilot"), is_known=bool(pilot.trail()))
         if status:
             _show_trail(pilot, as_json)
         elif retreat:
@@ -65,19 +73,53 @@ def captured(
     out: Annotated[Path, typer.Option(help="File to write, in the chat format.")],
     most: Annotated[int, typer.Option(min=1, help="Examples at most.")] = 10_000,
     project: Project = "default",
-    home: Home = None,
+    home: Folder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write the captured traffic of a route as a training file: corrections first, then disagreements."""
+    from nanosmith.core.errors import NotFound
     from nanosmith.flows.captured import lessons, write_lessons
     from nanosmith.store.captures import count_captures, read_captures
-    from nanosmith.store.home import open_home
     from nanosmith.store.ledger import open_ledger
 
-    with closing(open_ledger(open_home(home).of(project))) as ledger:
+    opened = _of_project(project, home)
+    with closing(open_ledger(opened)) as ledger:
         total = count_captures(ledger, route)
         found = lessons(read_captures(ledger, route), most)
+    _check_route(route, opened, needs=("capture",), is_known=total > 0)
+    if not found:
+        raise NotFound("nothing was captured that can be learnt from", got=f"{total:,} requests of {route!r}",
+                       code="no_traffic", remedy="What the last step answers, and corrections, are.")  # fmt: skip
     write_lessons(out, found)
-    typer.echo(f"{len(found):,} examples from {total:,} captured requests are in {out}.")
+    if as_json:
+        typer.echo(json.dumps({"out": str(out.resolve()), "examples": len(found), "captured": total}))
+    else:
+        typer.echo(f"{len(found):,} examples from {total:,} captured requests are in {out}.")
+
+
+def _of_project(project: str, home: Path | None) -> Home:
+    """The data folder as a project, by its name or id, sees it. Raises NotFound."""
+    from nanosmith.store.home import open_home
+
+    with opened_ledger(home) as ledger:
+        return open_home(home).of(find_project(ledger, project).id)
+
+
+def _check_route(route: str, home: Home, *, needs: Sequence[str], is_known: bool) -> None:
+    """Say on stderr what keeps a route from learning. Raises NotFound where neither nanosmith.toml names it nor the
+    ledger knows it, InputError for a file that cannot be used."""
+    from nanosmith.core.errors import NotFound, did_you_mean
+    from nanosmith.store.config import find_config, read_config
+
+    routes = read_config(find_config(home)).routes
+    if route in routes:
+        missing = [key for key in needs if not getattr(routes[route], key)]
+        if missing:
+            wanted = " and ".join(f"{key} = true" for key in missing)
+            typer.echo(f"warning: [route.{route}] has no {wanted} in nanosmith.toml", err=True)
+    elif not is_known:
+        raise NotFound("no such route", got=repr(route), allowed="a [route.NAME] of nanosmith.toml", param="route",
+                       remedy=did_you_mean(route, routes) or "See what is there: nanosmith routes")  # fmt: skip
 
 
 def _fly(pilot: Autopilot, every_s: float | None, as_json: bool) -> None:

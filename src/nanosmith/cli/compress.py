@@ -49,7 +49,7 @@ def compress(
     from nanosmith.core.settings import TuneSettings, parse_duration
 
     goal = Goal(
-        latency_ms=None if max_latency is None else 1000 * parse_duration(max_latency, "--max-latency", "2ms"),
+        latency_ms=None if max_latency is None else _milliseconds(max_latency),
         bytes=None if max_bytes is None else parse_bytes(max_bytes),
         loss_points=max_loss,
     )
@@ -82,6 +82,17 @@ def _run(
             bundle, data, goal=goal, test=test, settings=settings, home=open_home(home), out=out, watch=watch,
             device=device,
         )  # fmt: skip
+
+
+def _milliseconds(text: str) -> float:
+    """Raises InputError; for a number alone, too, which would be so many seconds."""
+    from nanosmith.core.errors import InputError
+    from nanosmith.core.settings import parse_duration
+
+    found = parse_duration(text, "--max-latency", "2ms")
+    if text.strip()[-1].isdigit():
+        raise InputError("a time without its unit", got=repr(text), allowed="such as 2ms or 50us", param="max_latency")
+    return 1000 * found
 
 
 def _draw(made: Compressed, file: Path) -> None:
@@ -145,7 +156,9 @@ def _show_table(console: Any, made: Compressed) -> None:
         table.add_column(heading, justify=justify, no_wrap=heading != "")
     for point in (made.teacher, *made.front):
         mark = "chosen" if point == made.chosen else "front" if point.on_front else point.why or ""
-        table.add_row(*_cells(point), "teacher" if point is made.teacher else mark)
+        if point is made.teacher:
+            mark = "teacher, chosen" if mark == "chosen" else "teacher"
+        table.add_row(*_cells(point), mark)
     console.print(table)
 
 

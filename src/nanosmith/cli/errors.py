@@ -40,6 +40,8 @@ def user_errors(*, as_json: bool) -> Iterator[None]:
     except (NanosmithError, TyperException, OSError) as error:
         if _is_debugging() or _is_closed_pipe(error):
             raise
+        if isinstance(error, TyperException) and not error.format_message():
+            raise typer.Exit(error.exit_code) from None  # a verb of a group is missing: the help was shown
         shown = as_nanosmith_error(error)
         say(str(shown))
         if as_json:

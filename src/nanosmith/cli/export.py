@@ -24,16 +24,19 @@ def export(
     portable: Annotated[
         bool, typer.Option("--portable", help="ONNX of standard operators alone; slower in ONNX Runtime.")
     ] = False,
+    home: Annotated[Path | None, typer.Option(help="Data folder; none: $NANOSMITH_HOME or ~/.nanosmith.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written and verified as one object.")] = False,
 ) -> None:
     """Write a model for ONNX Runtime, OpenVINO, Core ML, LiteRT or llama.cpp, with examples, and run it there."""
     from nanosmith.cli.progress import RichWatch
     from nanosmith.cli.resolve import bundle_path
     from nanosmith.flows.export import export as run
+    from nanosmith.store.home import open_home
 
+    opened = open_home(home)
     inputs = _inputs(data) if data is not None else []
     with RichWatch() as watch:
-        exported = run(bundle_path(bundle), to, out, inputs=inputs, portable=portable, watch=watch)
+        exported = run(bundle_path(bundle, opened), to, out, inputs=inputs, portable=portable, watch=watch, home=opened)
     _show(exported, as_json)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import msgspec
 
@@ -16,6 +17,7 @@ from nanosmith.core.example import Input, Message
 
 STDIN = "-"
 PEEK_LINES = 20
+TABLES = (".csv", ".tsv")
 BOM = b"\xef\xbb\xbf"
 FORMS = '{"text": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
 
@@ -29,7 +31,7 @@ class _Row(msgspec.Struct):
     text: str | None = None
     context: str | None = None
     requested: list[str] | None = None
-    messages: list[Message] | None = None
+    messages: list[Any] | None = None
 
 
 def from_arguments(texts: Sequence[str]) -> Iterator[Numbered]:
@@ -46,8 +48,12 @@ def from_file(path: str) -> Iterator[Numbered]:
     """Every line that is not blank, with its number; "-" is stdin.
 
     It is JSONL when more than half of the first 20 lines start with "{"; otherwise each line is one text. An answer
-    at the end of a conversation is left out, so that training files can be read. Raises NotFound, InputError.
+    at the end of a conversation is left out, so that training files can be read; so can files called .csv or .tsv whose
+    header names a column `text`. Raises NotFound, InputError.
     """
+    if Path(path).suffix.lower() in TABLES and _has_header(path):
+        yield from _from_table(Path(path))
+        return
     with _open(path) as file:
         numbered = enumerate(file, start=1)
         lines = ((n, (line.removeprefix(BOM) if n == 1 else line).strip()) for n, line in numbered)
@@ -61,6 +67,26 @@ def from_file(path: str) -> Iterator[Numbered]:
                 yield n, error
 
 
+def _has_header(path: str) -> bool:
+    with _open(path) as file:
+        names = re.split(rb"[,;\t]", file.readline().removeprefix(BOM).lower())
+    return b"text" in (name.strip(b' \r\n"') for name in names)
+
+
+def _from_table(path: Path) -> Iterator[Numbered]:
+    """Rows of a CSV file, and errors in their places."""
+    from nanosmith.data.readers.csv import rows
+    from nanosmith.data.reading import Reading
+
+    reading, told = Reading(), 0
+    for line, row in itertools.chain(rows(path, reading, labelled=False), [(None, None)]):
+        for problem in reading.problems[told:]:
+            yield problem.line, InputError(problem.message, remedy=problem.remedy)
+        told = len(reading.problems)
+        if row is not None:
+            yield line, _with_context(_Row(context=row.get("context")), row["text"])
+
+
 def _parse(line: bytes) -> Input:
     try:
         row = msgspec.json.decode(line, type=_Row)
@@ -68,12 +94,20 @@ def _parse(line: bytes) -> Input:
         raise InputError(f"the line cannot be read: {error}", allowed=FORMS) from error
     if row.text is not None:
         return _with_context(row, row.text)
-    turns = tuple(row.messages or ())
-    if turns and turns[-1].role == "assistant":
-        turns = turns[:-1]
-    if not turns:
+    if not row.messages:
         raise InputError("the line has nothing to answer", allowed=FORMS)
-    return turns
+    return _turns(row.messages)
+
+
+def _turns(messages: list[Any]) -> Input:
+    """What a conversation asks, as in a data file."""
+    from nanosmith.data.readers.chat import open_turns
+    from nanosmith.data.reading import BadLine
+
+    try:
+        return open_turns({"messages": messages})
+    except BadLine as error:
+        raise InputError(f"the line cannot be read: {error.message}", allowed=FORMS, remedy=error.remedy) from error
 
 
 def _with_context(row: _Row, text: str) -> Input:

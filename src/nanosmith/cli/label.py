@@ -109,7 +109,7 @@ def _confirm(plan: Plan, watch: RichWatch, *, may: bool) -> None:
     from nanosmith.core.money import NANO
 
     cost = "of a price that is not known" if plan.likely is None else f"about {_usd(plan.likely)}"
-    earlier = f"; earlier runs spent {_usd(plan.spent)}" if plan.spent else ""
+    earlier = f"; earlier runs spent up to {_usd(plan.spent)}" if plan.spent else ""
     watch.message(
         f"{plan.inputs:,} texts, {plan.cached:,} labelled before, {plan.questions:,} questions, {cost}{earlier}"
     )
@@ -134,7 +134,7 @@ def _show(report: LabelReport) -> None:
         typer.echo(f"  left out, {reason}: {len(members):,} (lines {lines}): {members[0].message}", err=True)
     if report.stopped:
         typer.echo(f"stopped: {report.why}. The same command goes on from here.", err=True)
-    typer.echo(f"{report.out}", err=True)
+    typer.echo(f"{report.out}" if report.labelled else "nothing was written", err=True)
 
 
 def _usd(nano: int) -> str:

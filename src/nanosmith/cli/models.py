@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from nanosmith.predict.endpoint.catalogue import Catalogue, Remote
     from nanosmith.store.home import Home
 
-NAME = 24  # characters of a name at least, however narrow the terminal
+NAME = 18  # characters of a name at least, however narrow the terminal
+OTHERS, WHAT = 66, 13  # characters of all columns but the last, and of the last one at least
+PLAIN_WIDTH = 120  # columns of the table, where it is not on a terminal
 PRICED = 3  # columns that models of this machine leave empty
 
 
@@ -89,15 +91,20 @@ def _show(found: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
+    if dates := sorted({row["as_of"] for row in found if row.get("as_of")}):
+        table.caption = f"US dollars per million tokens, as of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
     table.add_column("name", min_width=NAME, overflow="fold")
     table.add_column("in / cached / out", no_wrap=True)
     table.add_column("context", justify="right", no_wrap=True)
     table.add_column("key", no_wrap=True)
-    table.add_column("what", overflow="fold")
+    table.add_column("what", overflow="fold", max_width=max(WHAT, console.width - OTHERS))
     for row in found:
         table.add_row(Text(row["name"]), *_CELLS.get(row["where"], _remote_cells)(row))
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def _local_cells(row: dict[str, Any]) -> list[str]:

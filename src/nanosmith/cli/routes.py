@@ -55,18 +55,32 @@ def _as_object(route: Route, config: Config, home: Home, health: dict[str, Any])
     shown: dict[str, Any] = msgspec.to_builtins(route)
     for step in shown["steps"]:
         step["remote"] = catalogue.names(step["model"])
-        step["problem"] = _problem(step["model"], catalogue, local, home) or _unsure(step, catalogue)
+        found = (
+            _missing_local(step["model"], local, config)
+            if not step["remote"]
+            else _missing_remote(step["model"], catalogue, home)
+        )
+        step["problem"] = (
+            found or _never_asked(route, step) or _unsure(step, catalogue) or _uncertified(route.name, step, home)
+        )
         step["health"] = health.get(step["model"])
     return shown
 
 
-def _problem(model: str, catalogue: Catalogue, local: set[str], home: Home) -> str | None:
-    from nanosmith.core.errors import NanosmithError, did_you_mean
+def _missing_local(model: str, local: set[str], config: Config) -> str | None:
+    from nanosmith.core.errors import did_you_mean
+
+    if model in local:
+        return None
+    if model in config.routes:
+        return "this is a route, and a step is a model; write the steps of that route here"
+    return f"no local model of this name. {did_you_mean(model, local) or 'nanosmith ls lists them.'}"
+
+
+def _missing_remote(model: str, catalogue: Catalogue, home: Home) -> str | None:
+    from nanosmith.core.errors import NanosmithError
     from nanosmith.predict.endpoint.keys import key_of
 
-    if not catalogue.names(model):
-        near = did_you_mean(model, local)
-        return None if model in local else f"no local model of this name. {near or 'nanosmith ls lists them.'}"
     try:
         key_of(catalogue.find(model).provider, home)
     except NanosmithError as error:
@@ -74,9 +88,35 @@ def _problem(model: str, catalogue: Catalogue, local: set[str], home: Home) -> s
     return None
 
 
+def _never_asked(route: Route, step: dict[str, Any]) -> str | None:
+    if step["remote"] and route.privacy == "always" and not step["trusted"]:
+        return 'no request leaves the machine, by privacy = "always", so it is never asked; is it trusted = true?'
+    return None
+
+
+def _uncertified(route: str, step: dict[str, Any], home: Home) -> str | None:
+    """Why a certified step accepts nothing."""
+    from nanosmith.core.errors import NanosmithError
+    from nanosmith.store import certificates
+
+    if step["accept"] != "certified":
+        return None
+    if step["remote"]:
+        return 'accept = "certified" is for a local model'
+    try:
+        model = certificates.newest(home, route).model
+    except NanosmithError as error:
+        return f"nothing is accepted: {error}"
+    return None if model == step["model"] else f"nothing is accepted: the certificate is that of {model}"
+
+
 def _unsure(step: dict[str, Any], catalogue: Catalogue) -> str | None:
     """A threshold that no answer can reach."""
-    if step["remote"] and step["accept"] is not None and catalogue.find(step["model"]).model.can("logprobs") is False:
+    if (
+        step["remote"]
+        and isinstance(step["accept"], float)
+        and catalogue.find(step["model"]).model.can("logprobs") is False
+    ):
         return "it gives no probabilities, so its answers never reach accept; leave accept out, or the step"
     return None
 

@@ -88,11 +88,13 @@ def _no_listener(error: OSError, host: str, port: int) -> NanosmithError:
 
 def _run(sock: socket.socket, folder: Path | None, key: str | None, *, remote: bool) -> None:
     try:
+        import aiohappyeyeballs
+        import httptools
         import starlette
         import uvicorn
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "starlette", "serve") from error
-    del starlette, uvicorn
+    del aiohappyeyeballs, httptools, starlette, uvicorn
     from nanosmith.jobs.supervisor import Supervisor
     from nanosmith.server.app import create_app
     from nanosmith.server.watch import tracing
@@ -125,14 +127,13 @@ def spare_garbage_collector() -> None:
 
 
 def make_server(app: Starlette) -> uvicorn.Server:
-    """A server that returns on SIGINT and SIGTERM, so that the rest is stopped too and the exit code is 0.
-
-    It reads HTTP with h11, which refuses a head of more than 64 KiB; httptools, if it is there, would read on forever.
-    """
+    """A server that returns on SIGINT and SIGTERM, so that the rest is stopped too and the exit code is 0."""
     import logging
     import signal
 
     import uvicorn
+
+    from nanosmith.server.http.protocol import Protocol
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -145,9 +146,13 @@ def make_server(app: Starlette) -> uvicorn.Server:
                     signal.signal(one, handler)
 
     logging.basicConfig(format="%(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each audit tells nothing
+    # No line tells where it was written, or by which thread, so that is not found out (Python's logging HOWTO).
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     return Server(
         uvicorn.Config(
-            app, http="h11", access_log=False, log_config=None, log_level="warning", server_header=False, ws="none",
+            app, http=Protocol, access_log=False, log_config=None, log_level="warning", server_header=False, ws="none",
             timeout_graceful_shutdown=LAST_RESPONSES_S,
         )
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`nanosmith webhooks`: addresses that are told when jobs and batches end."""
+"""`nanosmith webhooks`: addresses that are told when jobs and batches end, and what becomes of routes."""
 
 from __future__ import annotations
 

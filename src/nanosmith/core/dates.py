@@ -1,4 +1,4 @@
-"""Dates and times of day as people write them, in English and in numbers."""
+"""Dates and times of day as people write them: in numbers, and with the names of months in some languages of Europe."""
 
 from __future__ import annotations
 
@@ -14,11 +14,33 @@ MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
     "december",
 )  # fmt: skip
-MONTH = "|".join((*MONTHS, "sept", *(name[:3] for name in MONTHS)))
-NUMBERS = re.compile(r"(?<!\d)(\d{1,4})\s?[./\-–—\s]\s?(\d{1,2})\s?[./\-–—\s]\s?(\d{1,4})(?!\d)")
+OTHER_NAMES = (
+    "januar januari janvier janv enero ene gennaio janeiro jänner jän",
+    "februar februari février fevrier févr fevr febrero febbraio fevereiro fev",
+    "märz maerz mär mars marzo março marco maart mrt",
+    "avril avr abril abr aprile",
+    "mai mayo maggio maio mei maj",
+    "juni juin junio giugno junho",
+    "juli juillet juil julio luglio julho",
+    "augusti augustus août aout agosto",
+    "sept septembre septiembre setiembre settembre setembro",
+    "oktober okt octobre octubre ottobre outubro",
+    "novembre noviembre novembro",
+    "dezember dez décembre decembre déc diciembre dic dicembre dezembro desember",
+)
+"""What else the months are called: German, French, Spanish, Italian, Portuguese, Dutch, Scandinavian. Short forms that
+are English words ("set", "ago", "out") are left out."""
+NUMBER_OF = {
+    name: number
+    for number, (english, others) in enumerate(zip(MONTHS, OTHER_NAMES), start=1)
+    for name in (english, english[:3], *others.split())
+}
+MONTH = "|".join(sorted(NUMBER_OF, key=len, reverse=True))
+NUMBERS = re.compile(r"(?<!\d)(\d{1,4})\s?[./\-–—\s年년]\s?(\d{1,2})\s?[./\-–—\s月월]\s?(\d{1,4})(?!\d)(?:\s?[日일])?")
 COMPACT = re.compile(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?!\d)")
 DAY_MONTH = re.compile(
-    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th)?(?:\s+of)?[\s./,\-]*\b({MONTH})\b\.?(?:[\s.,/'’\-]*(\d{{4}}|\d{{2}})(?!\d))?",
+    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|º)?(?:\s+(?:of|de))?[\s./,\-]*\b({MONTH})\b"
+    r"\.?(?:(?:\s+del?\b)?[\s.,/'’\-]*(\d{4}|\d{2})(?!\d))?",
     re.I,
 )  # fmt: skip
 DAY_MONTH_JOINED = re.compile(rf"(?<!\d)(\d{{1,2}})({MONTH})\.?[\s/'’\-]*(\d{{4}}|\d{{2}})(?!\d)", re.I)
@@ -95,7 +117,7 @@ def _date(year: str | None, month: int, day: str) -> date | None:
 
 
 def _month(name: str) -> int:
-    return next(i for i, month in enumerate(MONTHS, start=1) if month.startswith(name[:3].lower()))
+    return NUMBER_OF[name.lower()]
 
 
 def read_time(text: str) -> time | None:

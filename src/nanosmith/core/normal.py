@@ -7,6 +7,7 @@ spaces                one space for any white space, none at the ends
 nospace               no white space at all
 tight                 no space before , . ; : ! ? % ) ] } and after ( [ {, none around - / ' ’
 commas                no space before a comma and one after it
+nfkc                  composed letters, and plain ones for wide ones (Unicode's form NFKC)
 strip                 no punctuation at the ends
 digits, alnum         these characters alone
 lower, upper, title   the case
@@ -23,8 +24,9 @@ time:FORMAT           a time of day; FORMAT has %H %-H %I %-I %M %S %p
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TypeAlias
 
 import msgspec
@@ -115,6 +117,7 @@ _PLAIN: dict[str, Step] = {
     "nospace": lambda text: "".join(text.split()),
     "tight": _tight,
     "commas": lambda text: COMMA.sub(", ", text).strip(),
+    "nfkc": partial(unicodedata.normalize, "NFKC"),
     "strip": _strip,
     "digits": lambda text: "".join(c for c in text if "0" <= c <= "9"),
     "alnum": lambda text: "".join(c for c in text if c.isalnum()),

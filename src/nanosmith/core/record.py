@@ -41,19 +41,27 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ".".join(self.path)
 
 
+class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An object at the keys `path` in place of which null or an empty object stands where all its fields are absent."""
+
+    path: tuple[str, ...]
+    missing: Literal["null", "empty"]
+
+
 class RecordForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All fields of a record, in the order in which they are written.
 
     `entities` are the labels of entities with offsets; where there are any, each answer has a key "entities" with a
     list of {"label", "start", "end", "text"}, sorted by place: characters [start, end) of the last user turn. `schema`
     is the JSON schema that every answer obeys. `function` names the function whose arguments the record is, where the
-    examples' answers were calls of it.
+    examples' answers were calls of it. `inner` objects stand there without fields too, the outer ones first.
     """
 
     fields: tuple[Field, ...] = ()
     entities: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {}
     function: str | None = None
+    inner: tuple[Inner, ...] = ()
 
 
 def canonical(answer: str) -> str:

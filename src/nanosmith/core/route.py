@@ -5,6 +5,7 @@ They are read from `[route.NAME]` of nanosmith.toml; docs/routes.md has the tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Any, Literal, TypeAlias
@@ -23,8 +24,13 @@ DEFAULT_DEADLINE_S = 120.0
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_AUDIT = 0.05
 MAX_RETRIES = 10
-DURATION = 'a duration such as "800ms", "10s" or "2m"'
+MAX_WEIGHT = 1_000_000
+MAX_NAME_CHARS = 100
+DAY_S = 86_400.0
+DURATION = 'a duration above 0 and up to 24 hours, such as "800ms", "10s" or "2m"'
 SHARE = Meta(ge=0, le=1)
+NAME = re.compile(rf"[!-.0-~]([ !-.0-~]{{,{MAX_NAME_CHARS - 2}}}[!-.0-~])?")
+"""A route's name goes into headers."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +99,10 @@ Count: TypeAlias = Annotated[int, Meta(ge=0)]
 class _StepTable(msgspec.Struct, forbid_unknown_fields=True):
     """`[[route.NAME.steps]]` as it is written."""
 
-    model: Annotated[str, Meta(min_length=1)]
+    model: Annotated[str, Meta(pattern=r"^\S(.*\S)?$")]
     accept: Annotated[float, SHARE] | str | None = None
-    tier: int | None = None
-    weight: Annotated[float, Meta(gt=0)] = 1.0
+    tier: Count | None = None
+    weight: Annotated[float, Meta(gt=0, le=MAX_WEIGHT)] = 1.0
     timeout: Duration = DEFAULT_TIMEOUT_S
     retries: Annotated[int, Meta(ge=0, le=MAX_RETRIES)] = 1
     hedge_after: Duration | None = None
@@ -126,13 +132,13 @@ class _RouteTable(msgspec.Struct, forbid_unknown_fields=True):
 
 
 ALLOWED = {
-    "accept": 'a number from 0 to 1, or "certified"', "weight": "a number above 0",
+    "accept": 'a number from 0 to 1, or "certified"', "weight": f"a number above 0, {MAX_WEIGHT:,} at most",
     "retries": f"0 to {MAX_RETRIES}", "quantile": "a number from 0 to 1", "audit": "a number from 0 to 1",
     "privacy": '"off", "detect" or "always"',
     "otherwise": '"error" or "best"', "task": '"auto" or "off"', "timeout": DURATION, "deadline": DURATION,
     "hedge_after": DURATION, "cooldown": DURATION, "steps": "at least one [[route.NAME.steps]]",
     "languages": 'codes of ISO 639-1, such as ["en", "de"]', "capture": 'true, false or "masked"',
-    "autopilot": "true or false", "tier": "a whole number",
+    "autopilot": "true or false", "tier": "a whole number from 0 on",
     "breaker_failures": "1 or more", "projects": "a list of projects' ids", "budget": 'such as "20 USD / month"',
     "trusted": "true or false", "min_chars": "0 or more", "max_chars": "0 or more",
     "model": "the name of a local model, or provider/model",
@@ -149,16 +155,20 @@ def parse_routes(tables: Mapping[str, Any], where: str) -> dict[str, Route]:
 def parse_route(name: str, table: Any, where: str) -> Route:
     """One `[route.NAME]`. Raises InputError."""
     place = f"{where}: [route.{name}]"
-    if not name or "/" in name:
-        raise InputError("not a name of a route", where=place, got=repr(name), allowed="a name without a slash")
+    if not NAME.fullmatch(name):
+        shown = repr(name[: MAX_NAME_CHARS + 1])
+        raise InputError("not a name of a route", where=f"{where}: [route.{shown}]", got=shown,
+                         allowed=f"up to {MAX_NAME_CHARS} characters of ASCII without a slash")  # fmt: skip
     if not isinstance(table, dict):
         raise InputError("not a table", where=place, got=repr(table)[:80], allowed=f"[route.{name}]")
     _check_keys(table, place)
     try:
         return _route(name, to_struct(table, _RouteTable, ALLOWED))
     except InputError as error:
-        missing = error.code == "missing_required_parameter"
-        raise InputError(str(error), where=f"{place}: {error.param}" if missing else place) from error
+        if error.code != "missing_required_parameter":
+            raise InputError(str(error), where=place) from error
+        allowed = ALLOWED[(error.param or "").rpartition(".")[2]]
+        raise InputError(str(error), where=f"{place}: {error.param}", allowed=allowed) from error
 
 
 def _check_keys(table: Mapping[str, Any], place: str) -> None:
@@ -181,6 +191,9 @@ def _check_known(table: Mapping[str, Any], known: Sequence[str], place: str) -> 
 def _route(name: str, table: _RouteTable) -> Route:
     steps = sorted((_step(i, one) for i, one in enumerate(table.steps)), key=lambda step: step.tier)
     _check_last(steps)
+    if table.autopilot and not table.capture:
+        raise InputError("an autopilot learns from what is captured", where="autopilot", got="capture = false",
+                         allowed='capture = true, or "masked"')  # fmt: skip
     budgets = [table.budget] if isinstance(table.budget, str) else table.budget
     return Route(
         name=name, steps=tuple(steps), deadline_s=_seconds(table.deadline, "deadline"), privacy=table.privacy,
@@ -193,6 +206,9 @@ def _step(index: int, table: _StepTable) -> Step:
     at = f"steps[{index}]"
     if isinstance(table.accept, str) and table.accept != "certified":
         raise InputError("not a threshold", where=f"{at}.accept", got=repr(table.accept), allowed=ALLOWED["accept"])
+    if table.max_chars is not None and table.min_chars > table.max_chars:
+        raise InputError("no request is so long and so short", where=f"{at}.min_chars", got=table.min_chars,
+                         allowed=f"up to max_chars, {table.max_chars}")  # fmt: skip
     hedge_after = None if table.hedge_after is None else _seconds(table.hedge_after, f"{at}.hedge_after")
     return Step(
         model=table.model, tier=index if table.tier is None else table.tier,
@@ -219,6 +235,9 @@ def _check_last(steps: Sequence[Step]) -> None:
 def _seconds(given: Duration, where: str) -> float:
     """Raises InputError."""
     try:
-        return parse_duration(str(given))
+        found_s = parse_duration(str(given))
     except InputError:
-        raise InputError("not a duration", where=where, got=repr(given), allowed=DURATION) from None
+        found_s = 0.0
+    if not 0 < found_s <= DAY_S:
+        raise InputError("not a duration", where=where, got=repr(given), allowed=DURATION)
+    return found_s

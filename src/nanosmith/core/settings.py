@@ -14,7 +14,7 @@ from nanosmith.core.task import Kind
 Size: TypeAlias = Literal["auto", "pico", "nano", "mini"]
 LabelErrors: TypeAlias = Literal["keep", "drop", "downweight"]
 Method: TypeAlias = Literal["supervised", "dpo", "domain"]
-UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS_S = {"us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,12 +62,12 @@ class TuneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse_duration(text: str, option: str = "--budget", example: str = "5m") -> float:
-    """Seconds in "800ms", "90s", "5m", "1.5h" or a plain number of seconds. Raises InputError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smh]?)\s*", text)
+    """Seconds in "50us", "800ms", "90s", "5m", "1.5h" or a plain number of seconds. Raises InputError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|µs|ms|[smh]?)\s*", text)
     seconds = float(match[1]) * UNITS_S[match[2] or "s"] if match else 0.0
     if not 0 < seconds < math.inf:
         raise InputError(
-            "not a duration", got=repr(text), allowed="a number with ms, s, m or h, above zero",
+            "not a duration", got=repr(text), allowed="a number with us, ms, s, m or h, above zero",
             remedy=f"Try {option} {example}.",
         )  # fmt: skip
     return seconds

@@ -39,6 +39,13 @@ def wrong_value(path: str, got: object, allowed: str, remedy: str | None = None)
     )
 
 
+def without_none(content: Any) -> Any:
+    """JSON without the fields that are null."""
+    if isinstance(content, dict):
+        return {name: without_none(value) for name, value in content.items() if value is not None}
+    return [without_none(one) for one in content] if isinstance(content, list) else content
+
+
 def _explained(message: str, content: Mapping[str, Any], allowed: Mapping[str, str]) -> InputError:
     found = PATH.search(message)
     path = found[1] if found else ""

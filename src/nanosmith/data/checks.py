@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nanosmith.core.example import Message
-from nanosmith.core.limits import MAX_ENCODER_TOKENS, MAX_LABELS
+from nanosmith.core.limits import MAX_ENCODER_TOKENS, MAX_LABELS, MAX_TFIDF_WORDS
 from nanosmith.core.task import SYSTEM_ROLES, Value
 from nanosmith.data.dataset import Dataset
 from nanosmith.data.near import near_pairs
@@ -136,7 +136,7 @@ def _long_texts(dataset: Dataset) -> list[Problem]:
     members = [i for i, size in enumerate(sizes) if size > LONG_CHARS]
     message = (
         f"texts longer than {LONG_CHARS:,} characters: {len(members):,}, the longest has {max(sizes):,}; "
-        f"only the first {MAX_ENCODER_TOKENS} tokens of a text are read"
+        f"encoders read the first {MAX_ENCODER_TOKENS} tokens of a text alone, TF-IDF {MAX_TFIDF_WORDS:,} words"
     )
     remedy = "Put what matters first, or shorten the text."
 

@@ -18,6 +18,7 @@ from nanosmith.data.infer import Recognition, recognise
 from nanosmith.data.lines import file_problem
 from nanosmith.data.problem import Problem, grouped, shown
 from nanosmith.data.reading import Reading
+from nanosmith.data.record.one_field import is_copied
 from nanosmith.data.record.report import record_problems, unseen_values
 from nanosmith.data.record.task import Wanted, record_dataset
 from nanosmith.data.summary import labels_of
@@ -100,6 +101,8 @@ def inspect(
 def _recognised(path: Path, format: str, reading: Reading, wanted: Wanted, problems: list[Problem]) -> Inspection:
     examples = reading.examples
     recognition = _recognise(examples, reading.declared, wanted.kind if wanted.schema is None else "record")
+    if wanted.kind is None and recognition.field is not None and is_copied(examples, recognition.field):
+        recognition = Recognition("record", (f"The values of the one field, {recognition.field!r}, are in the texts.",))
     system = _constant_prompt(examples)
     if recognition.kind == "text":
         system = system or None  # whoever writes reads all that is said

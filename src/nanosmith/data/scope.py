@@ -12,14 +12,15 @@ from nanosmith.data.dataset import Dataset
 def apart(dataset: Dataset, label: str | None) -> tuple[Dataset, Dataset]:
     """The examples in scope, whose task lacks `label`, and those that have it; both keep their order.
 
-    Without a `label` all are in scope. Raises InputError where the answers are sets, and where too little is left.
+    Without a `label` all are in scope. Raises InputError where the answers are sets, and where too little is left; of
+    no examples nothing is.
     """
     if label is None:
         return dataset, dataset.subset([])
     require_choice(dataset)
     inside = [i for i, value in enumerate(dataset.values) if value != label]
     names = tuple(name for name in dataset.task.labels if name != label)
-    if not inside or len(names) < 2:
+    if (len(dataset) and not inside) or len(names) < 2:
         raise InputError(
             "without those that are out of scope, examples of two labels and more are needed", param="oos_label",
             got=f"{len(inside):,} examples", remedy="Add examples that are in scope.",

@@ -1,4 +1,4 @@
-"""The story of an audit: frozen vectors → out-of-fold probabilities → likely label errors → what to look at, in order.
+"""The story of an audit: vectors → out-of-fold probabilities → likely label errors → what to look at, in order.
 
 `nanosmith check --deep` shows it; `nanosmith tune --label-errors` drops or down-weights what it finds.
 """
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FOLDS, FOLDS_FEW = 5, 10
 FEW = 2_000  # examples, up to which there are more folds: each then learns from more of them
+WORDS_WEIGHT = 0.5  # of the vectors of words, beside those of the base
+WORDS_FROM = 20  # examples per label, below which words alone are too rare to tell anything
 OVERCONFIDENCE = 10.0  # of discriminants in hundreds of dimensions; the temperature, which has bounds, does the rest
 
 
@@ -78,24 +80,30 @@ def without_label_errors(data: Dataset, how: LabelErrors, base: Base, seed: int,
 
 
 def find_label_errors(data: Dataset, base: Base, seed: int, watch: Watch) -> LabelErrorsFound:
-    """Examples whose given label is likely wrong, by discriminants on the base's vectors. Raises Cancelled."""
+    """Examples whose given label is likely wrong, by discriminants on the base's vectors and the texts' words. Raises
+    Cancelled."""
+    from nanosmith.recipes.parts.term_vectors import term_vectors
+
     splits = _folds(data, seed)
     judged = sorted(i for _, held_out in splits for i in held_out)
     if not judged or len(data.task.labels) < 2:
         return LabelErrorsFound([], 0, 0)
-    return judge(data, base.vectors(data.texts, watch), splits, watch)
+    vectors = _unit(base.vectors(data.texts, watch))
+    if len(data) >= WORDS_FROM * len(data.task.labels):
+        words = term_vectors(data.texts, watch)
+        vectors = np.hstack([vectors, WORDS_WEIGHT * words])
+    return judge(data, vectors, splits, watch)
 
 
 def judge(
     data: Dataset, vectors: Floats, splits: Sequence[tuple[list[int], list[int]]], watch: Watch
 ) -> LabelErrorsFound:
-    """As above, by vectors (N, D) and folds (positions to learn from, positions to judge)."""
+    """As above, by vectors (N, D) of about length 1 and folds (positions to learn from, positions to judge)."""
     from nanosmith.recipes.work import targets_of
 
     targets = targets_of(data.task, data.values)
     weights = np.array([example.weight for example in data.examples])
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    scores = out_of_fold(unit, targets, weights, splits, len(data.task.labels), watch.check)
+    scores = out_of_fold(vectors, targets, weights, splits, len(data.task.labels), watch.check)
     judged = np.flatnonzero(~np.isnan(scores[:, 0]))
     scores, given = scores[judged] / OVERCONFIDENCE, targets[judged]
     if data.task.kind == "choice":
@@ -107,6 +115,11 @@ def judge(
         probabilities = 0.5 * (1 + np.tanh(0.5 * scores / fit_sigmoid_temperature(scores, members)))
         doubts = doubt_memberships(probabilities, members)
     return LabelErrorsFound(suspects_of(data, judged.tolist(), probabilities, doubts), len(judged), doubts.count)
+
+
+def _unit(vectors: Floats) -> Floats:
+    lengths: Floats = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors / lengths
 
 
 def _folds(data: Dataset, seed: int) -> list[tuple[list[int], list[int]]]:

@@ -4,16 +4,16 @@ A model learns from what the route's teacher answered (`captured`). It is then a
 that the teacher answered too, and a threshold is certified from that (score.certificate). In the canary it answers a
 small share of the traffic, and when it serves, all but a few requests: these go to the teacher by lot, and are a fair
 sample of the traffic, by which the promise is watched. Where that shows the promise broken, the model is withdrawn, and
-the wheel begins anew.
+the wheel begins anew, with what was captured since agreement fell.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -28,7 +28,7 @@ from nanosmith.flows.certify import Promise, Sample, certificate_of
 from nanosmith.flows.tune import Tuned, tune
 from nanosmith.predict.open import open_predictor
 from nanosmith.score.agreement import sureness
-from nanosmith.score.anytime import betting_bound
+from nanosmith.score.anytime import changed_at, running_bound
 from nanosmith.score.certificate import Chosen, choose, needed
 from nanosmith.store import certificates
 from nanosmith.store.autopilots import Local, State, read_state, trail, write_state
@@ -57,15 +57,33 @@ class Goals(msgspec.Struct, frozen=True):
     tuning: TuneSettings = TuneSettings(budget_s=300.0)
 
 
+Announce: TypeAlias = Callable[[Ledger, str, State, bool], Iterable[Document]]
+"""From the ledger, a route, its new state, and whether a model was withdrawn."""
+
+
+def silently(_ledger: Ledger, _route: str, _state: State, _is_withdrawal: bool) -> list[Document]:
+    return []
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """A promise that is kept no longer: why, with its figures, and from which Unix time on agreement was less."""
+
+    why: str
+    since: int
+    figures: dict[str, Any]
+
+
 class Autopilot:
     """One route's. `step` does the next thing there is to do, if any, and says what was decided."""
 
     def __init__(
         self, route: str, home: Home, ledger: Ledger, goals: Goals | None = None, watch: Watch | None = None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = time.time, announce: Announce = silently,
     ) -> None:  # fmt: skip
+        """`announce` gives the rows that tell people of a decision."""
         self.route, self._home, self._ledger = route, home, ledger
         self._goals, self._watch, self._now = goals or Goals(), watch or Watch(), now
+        self._announce = announce
 
     def step(self) -> State:
         """Raises what training raises; the state then is as it was."""
@@ -73,7 +91,7 @@ class Autopilot:
         captures = list(islice(read_captures(self._ledger, self.route), LOOKED_AT))
         after, figures = self._after(state, captures)
         if after != state:
-            write_state(self._ledger, self.route, after, figures)
+            self._write(state, after, figures)
             self._watch.message(f"{after.phase}: {after.why}")
         return after
 
@@ -81,23 +99,27 @@ class Autopilot:
         """Withdraw what answers locally: the teacher answers everything again."""
         state = read_state(self._ledger, self.route)
         after = msgspec.structs.replace(state, phase="observe", candidate=None, serving=None, why=why)
-        write_state(self._ledger, self.route, after)
+        self._write(state, after, {})
         return after
 
     def trail(self) -> list[Document]:
         """What was decided, newest first."""
         return trail(self._ledger, self.route)
 
+    def _write(self, before: State, after: State, figures: dict[str, Any]) -> None:
+        told = self._announce(self._ledger, self.route, after, is_withdrawal(before, after))
+        write_state(self._ledger, self.route, after, figures, told)
+
     def _after(self, state: State, captures: list[Capture]) -> tuple[State, dict[str, Any]]:
         if state.serving is not None and (found := self._broken(state.serving, captures)):
-            why, figures = found
-            return msgspec.structs.replace(state, phase="observe", candidate=None, serving=None, why=why), figures
+            return msgspec.structs.replace(anew(state, found), serving=None), found.figures
         if state.phase == "canary" and state.candidate is not None:
             return self._canary(state, state.candidate, captures)
         return self._observe(state, captures)
 
     def _observe(self, state: State, captures: list[Capture]) -> tuple[State, dict[str, Any]]:
         """Wait for enough to learn from; then train, and look at the model in the shadow."""
+        captures = [one for one in captures if one.at >= state.learn_from]
         cut, held = held_out(captures)
         known = {key_of(one) for one in held}
         found = lessons(one for one in captures if one.at <= cut or key_of(one) not in known)
@@ -159,8 +181,7 @@ class Autopilot:
     def _canary(self, state: State, local: Local, captures: Sequence[Capture]) -> tuple[State, dict[str, Any]]:
         """Serve after enough requests that did not break the promise."""
         if found := self._broken(local, captures):
-            why, figures = found
-            return msgspec.structs.replace(state, phase="observe", candidate=None, why=why), figures
+            return anew(state, found), found.figures
         seen = sum(one.at > local.since for one in captures)
         if seen < self._goals.canary:
             return state, {}
@@ -168,22 +189,37 @@ class Autopilot:
         why = f"{local.model} answers, after {seen} requests as a canary"
         return msgspec.structs.replace(state, phase="serve", candidate=None, serving=serving, why=why), {"seen": seen}
 
-    def _broken(self, local: Local, captures: Sequence[Capture]) -> tuple[str, dict[str, Any]] | None:
+    def _broken(self, local: Local, captures: Sequence[Capture]) -> Broken | None:
         """Why the model is to be withdrawn: what the teacher was asked by lot since then shows too few agreements."""
         since = [one for one in fair(captures) if one.at > local.since]
         if not since:
             return None
         sample = compared(self._open(local), since, self._watch)
-        above = sample.agrees[sample.sure >= local.threshold]
+        sure = sample.sure >= local.threshold
+        above = sample.agrees[sure]
         n, agreed = len(above), int(above.sum())
-        if betting_bound((~above).astype(float), RISK) <= 1 - self._goals.agreement:
+        if running_bound(n - agreed, agreed, RISK) <= 1 - self._goals.agreement:
             return None
         why = f"{local.model} is withdrawn: it agreed on {agreed} of {n}, which is under {self._goals.agreement:.0%}"
-        return why, {"model": local.model, "agreed": agreed, "n": n}
+        first = np.flatnonzero(sure)[changed_at(above, self._goals.agreement)]
+        return Broken(why, since[first].at, {"model": local.model, "agreed": agreed, "n": n})
 
     def _open(self, local: Local) -> Predictor:
         row = self._ledger.model(local.model)
         return open_predictor(self._home.bundles / (row.bundle if row else local.model))
+
+
+def anew(state: State, found: Broken) -> State:
+    """Observing, without the candidate, with what was captured since agreement fell."""
+    return msgspec.structs.replace(
+        state, phase="observe", candidate=None, lessons=0, learn_from=found.since, why=found.why
+    )
+
+
+def is_withdrawal(before: State, after: State) -> bool:
+    """Whether a model answers no longer, and no other does in its place."""
+    lost = before.candidate is not None and after.candidate is None and after.phase == "observe"
+    return lost or (before.serving is not None and after.serving is None)
 
 
 def fair(captures: Sequence[Capture]) -> list[Capture]:

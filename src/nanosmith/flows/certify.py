@@ -85,6 +85,8 @@ def certify(
         return Outcome(len(drawn), 0, 0, refusal=too_few(len(drawn), promise.agreement, promise.confidence))
     predictor = open_predictor(local.bundle)
     asked = fitting_teacher(teacher, home, predictor.task)
+    if set(asked.digests.values()) == {local.bundle.manifest.model_digest}:
+        watch.message("The teacher is the model itself, so that this certificate tells nothing.", "warn")
     answers = _answers(predictor, drawn, watch)
     told = second_opinions(asked, drawn, home, budget=promise.budget, watch=watch)
     known = [i for i, value in enumerate(told.values) if value is not None]

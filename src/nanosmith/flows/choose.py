@@ -32,6 +32,8 @@ from nanosmith.score.calibration import fit_sigmoid_temperature, fit_temperature
 from nanosmith.score.metrics import correct
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from nanosmith.recipes.parts.base import Base
     from nanosmith.recipes.work import Floats2d, Model, Samples, Targets
 
@@ -44,10 +46,14 @@ SEGMENTS = "tune_segments/1"  # in EXPENSIVE's place, where examples of one labe
 COSTLY = (EXPENSIVE, SEGMENTS)
 COSTLY_FOLDS = 2  # of the FOLDS
 WORDS = "tfidf_linear/1"
-SMALLER = ("static/1", WORDS)  # the others have all the size of their encoder
-FEW, LONG = 2_000, 20  # examples, and words per text, below which words alone never were the best
+STATIC = "static/1"
+SMALLER = (STATIC, WORDS)  # the others have all the size of their encoder
+FEW, LONG = 2_000, 20  # examples and words per text: of fewer and shorter ones words alone never were the best
+FOREIGN = 1.8  # pieces per word from which on the encoder hardly knows the language, so that words alone may be better
+LOOKED_AT, WORDS_LOOKED_AT = 1_000, 50  # texts, and words of each, for that
 NOT_WORSE = 0.003  # accuracy that the smaller recipe may lack
 TUNE_MAX = 2_000  # held-out examples
+STATIC_SHARE = 0.5  # of the budget that is left, for the token vectors
 LEAST_TUNING_S = 20.0
 MANY = 20_000  # examples: the frozen encoder is not tried beside the tuned one, and nothing is fitted twice
 NAMED_BELOW = 30  # examples per label: then the labels' names may serve as examples
@@ -156,15 +162,26 @@ class Chooser:
         size, left_out = len(self._data), set()
         if size > MANY and EXPENSIVE in recipes:
             left_out.add(FROZEN)
-        if len(recipes) > 1 and (size < FEW or (EXPENSIVE in recipes and self._words_per_text() < LONG)):
+        if len(recipes) > 1 and (size < FEW or EXPENSIVE in recipes) and not self._may_be_words_alone():
             left_out.add(WORDS)
+        others = {*recipes} - left_out - {STATIC}
+        if STATIC in recipes and others and self._progress.once("no static", self._is_static_slow()):
+            self._watch.message(f"{STATIC} is left out: its token vectors would take over half of the budget.", "warn")
+            left_out.add(STATIC)
         return tuple(recipe for recipe in recipes if recipe not in left_out)
+
+    def _is_static_slow(self) -> bool:
+        """Whether a first static model, which makes the token vectors for all later ones, has too little time."""
+        left_s = self._budget.left_s()
+        return left_s < float("inf") and self._base.token_vectors_s() > STATIC_SHARE * left_s
 
     def _have_one_label(self) -> bool:
         return all(len(value) == 1 for value in self._data.values)
 
-    def _words_per_text(self) -> float:
-        return sum(len(text.split()) for text in self._data.texts) / len(self._data)
+    def _may_be_words_alone(self) -> bool:
+        """Whether texts are long, or of a language that the encoder does not know."""
+        texts = self._data.texts
+        return sum(len(text.split()) for text in texts) >= LONG * len(texts) or is_foreign(texts, self._base.tokenizer)
 
     def _tried(self, recipe: str) -> Trial:
         trial = self._try(recipe)
@@ -280,6 +297,13 @@ class Chooser:
         vector, and an attempt that goes on would read other ones together than the attempt before it."""
         texts = list(dict.fromkeys(self._data.texts))
         self._base.know(texts, self._progress.array("vectors", lambda: self._base.vectors(texts, self._watch)))
+
+
+def is_foreign(texts: Sequence[str], tokenizer: Tokenizer) -> bool:
+    """Whether the encoder takes the words apart: they are of a language that it was not made for."""
+    words = [text.split()[:WORDS_LOOKED_AT] for text in texts[:LOOKED_AT]]
+    encoded = tokenizer.encode_batch([" ".join(row) for row in words], add_special_tokens=False)
+    return sum(len(row.ids) for row in encoded) >= FOREIGN * sum(map(len, words))
 
 
 def pick(trials: list[Trial]) -> Trial:

@@ -37,12 +37,13 @@ from nanosmith.store.bundles import Bundle, add_files, open_bundle, require_abse
 from nanosmith.store.home import Home, open_home
 from nanosmith.store.ledger import open_ledger
 
-READABLE = "encoder/1"
+READABLE = ("encoder/1", "static/1", "tfidf/1")
 RESERVE_S = 30.0  # of a budget, for what follows the training
 
 
 class Compressed(msgspec.Struct, frozen=True):
-    """`bundle`, `model_name` and `report` are None where nothing holds the goal; then `nearest` misses it least."""
+    """`bundle`, `model_name` and `report` are None where nothing holds the goal; then `nearest` misses it least.
+    `chosen` may be the teacher, which then is sealed again under the new name."""
 
     bundle: Bundle | None
     model_name: str | None
@@ -82,7 +83,9 @@ def compress(
     search = Search(bundle, opened, learnt, goal, settings, folder, budget, watch, device)
     found = search.run()
     front = with_front([*found, *search.untrained])
-    chosen = best(front, goal)
+    alone = [search.teacher] if len(opened.digests) == 1 else []  # of several, no bundle is as good as all together
+    search.bundles[search.teacher.name] = bundle
+    chosen = best([*front, *alone], goal)
     if chosen is None:
         return Compressed(None, None, None, None, nearest(front, goal), search.teacher, front, goal, learnt.source)
     sealed, report = _sealed(search, chosen, front, learnt, goal, name, home, out, watch)
@@ -102,12 +105,11 @@ def _readable(teacher: Teacher, name: str, home: Home) -> Bundle:
         )  # fmt: skip
     bundle = open_bundle(path)
     manifest = bundle.manifest
-    if manifest.predictor != READABLE or manifest.task.kind not in ("choice", "labels") or not manifest.task.labels:
+    if manifest.predictor not in READABLE or manifest.task.kind not in ("choice", "labels") or not manifest.task.labels:
         raise InputError(
             "this kind of model cannot be compressed", where=str(path), param="bundle",
             got=f"{manifest.predictor} of kind {manifest.task.kind}",
-            allowed=f"{READABLE} of kind choice or labels, as nanosmith tune --size nano makes it",
-            remedy="Models of words or static vectors are small already: tune with --size pico.",
+            allowed=f"{', '.join(READABLE)} of kind choice or labels",
         )  # fmt: skip
     return bundle
 
@@ -134,7 +136,7 @@ def _sealed(
     with tempfile.TemporaryDirectory(dir=home.bundles, prefix=part_prefix()) as place:
         draft = Path(place) / "draft"
         with disk_errors(draft):
-            shutil.copytree(student.path, draft, ignore=shutil.ignore_patterns("manifest.json"))
+            shutil.copytree(student.path, draft, ignore=shutil.ignore_patterns("manifest.json", "report.*"))
         bundle = seal(draft, manifest, out or new_folder(home, name))
     try:
         report = _report(bundle, learnt, front, watch)

@@ -26,7 +26,7 @@ from nanosmith.predict.graph_session import OnnxSession
 from nanosmith.predict.open import open_predictor
 from nanosmith.store.atomic import disk_errors, make_folders, part_prefix, sync_folder
 from nanosmith.store.bundles import Bundle, open_bundle, sync_tree
-from nanosmith.store.home import open_home
+from nanosmith.store.home import Home, open_home
 
 Target: TypeAlias = Literal["onnx", "openvino", "coreml", "litert", "gguf"]
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -39,6 +39,11 @@ TARGETS_OF: dict[str, tuple[Target, ...]] = {
     "decoder/1": ("gguf",),
 }
 """By the runtime of a bundle."""
+WITHOUT_TARGET = {
+    "record/1": "What its graph finds becomes a record in Nanosmith alone: serve it here, or call it over HTTP.",
+    "cascade/1": "Export its two parts.",
+}
+"""What to do with bundles that have no target."""
 NEEDED: dict[Target, dict[str, str]] = {
     "onnx": {"onnx": "train"},
     "openvino": {"onnx": "train", "openvino": "openvino"},
@@ -67,12 +72,11 @@ class Exported(msgspec.Struct, frozen=True):
 
 def export(
     bundle: Path, target: str, out: Path, *, inputs: Sequence[Input] = (), portable: bool = False,
-    watch: Watch | None = None,
+    watch: Watch | None = None, home: Home | None = None,
 ) -> Exported:  # fmt: skip
     """Write `bundle` for `target` into the new folder `out`, and run it there on `inputs` (none: texts made of the
     bundle's own words). `portable` keeps ONNX to standard operators; so it is too where the kernel of our own answers
-    here, whose arithmetic needs them. Raises NotFound, Damaged, InputError,
-    MissingExtra, Cancelled."""
+    here, whose arithmetic needs them. Raises NotFound, Damaged, InputError, MissingExtra, Cancelled."""
     watch = watch or Watch()
     sealed = open_bundle(bundle)
     wanted = checked_target(sealed, target)
@@ -86,14 +90,14 @@ def export(
         watch.progress(f"write {wanted}", 0, 1)
         predictor = open_predictor(sealed)
         by_rows = portable or getattr(predictor, "engine", ONNX_RUNTIME) != ONNX_RUNTIME
-        written = write(wanted, sealed, draft, cache=open_home().cache, portable=by_rows)
+        written = write(wanted, sealed, draft, cache=(home or open_home()).cache, portable=by_rows)
         watch.progress(f"write {wanted}", 1, 1)
         most = CHECKED if wanted in GRAPHS else CHECKED_TEXTS
         write_answers(predictor, list(inputs[:most]) or sample_inputs(sealed), draft, watch)
         checks = run_checks(wanted, draft, watch)
         (draft / README_FILE).write_text(readme(sealed, wanted, written, checks), encoding="utf-8")
     files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
-    return Exported(wanted, str(bundle), str(out), files, written.operators, written.notes, checks)
+    return Exported(wanted, str(bundle), str(out.resolve()), files, written.operators, written.notes, checks)
 
 
 def checked_target(bundle: Bundle, target: str) -> Target:
@@ -103,7 +107,7 @@ def checked_target(bundle: Bundle, target: str) -> Target:
     known: Target | None = next((one for one in TARGETS if one == target), None)
     if known is None or known not in allowed:
         what = "there is no such target" if known is None else "this bundle cannot be exported so"
-        raise InputError(what, where=str(bundle.path), got=target, param="to",
+        raise InputError(what, where=str(bundle.path), got=target, param="to", remedy=WITHOUT_TARGET.get(runtime),
                          allowed=f"of a bundle of {runtime}: {', '.join(allowed) or 'nothing'}")  # fmt: skip
     return known
 

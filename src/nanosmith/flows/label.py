@@ -223,7 +223,7 @@ def as_object(report: LabelReport) -> Mapping[str, Any]:
     for one in report.left_out:
         reasons[one.reason] = reasons.get(one.reason, 0) + 1
     return {
-        "out": str(report.out.resolve()),
+        "out": str(report.out.resolve()) if report.labelled else None,
         "labelled": report.labelled,
         "cached": report.cached,
         "left_out": [msgspec.to_builtins(one) for one in report.left_out],

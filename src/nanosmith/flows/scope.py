@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from nanosmith.core.errors import InputError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nanosmith.recipes.work import Floats2d, Model, Samples
 
 INSIDE, OUTSIDE = "scope-inside", "scope-outside"
+MOST = 60_000.0  # that a float16 holds
 
 
 class FittedScope(msgspec.Struct, frozen=True):
@@ -30,7 +32,15 @@ class FittedScope(msgspec.Struct, frozen=True):
     tensors: Tensors
 
     def write(self, folder: Path) -> None:
-        (folder / SCOPE_FILE).write_bytes(save(dict(self.tensors)))
+        (folder / SCOPE_FILE).write_bytes(save(small(self.tensors)))
+
+
+def small(tensors: Tensors) -> dict[str, NDArray[np.floating]]:
+    """In float16, but for what that cannot hold and for vectors."""
+    return {
+        name: array.astype(np.float16) if array.ndim > 1 and np.abs(array).max(initial=0) < MOST else array
+        for name, array in tensors.items()
+    }
 
 
 class ScopeFitter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -13,7 +14,7 @@ from nanosmith.core.example import Input, as_messages
 from nanosmith.core.money import shown_usd
 from nanosmith.core.task import Task, Value
 from nanosmith.core.watch import Watch
-from nanosmith.flows.labelling.asking import Asking, Question, ask_all
+from nanosmith.flows.labelling.asking import Asking, Outcome, Question, ask_all
 from nanosmith.flows.labelling.journal import Journal
 from nanosmith.flows.labelling.purse import Purse, Rate
 from nanosmith.flows.labelling.teachers import Asker, RemoteTeacher, Turns
@@ -95,6 +96,7 @@ def _asked(
         watch.message(f"Asking {teacher.name} cost {shown_usd(paid) if asker.prices else 'what nobody knows'}.")
         if outcome.stopped:
             raise _stopped(outcome.stopped, outcome.why)
+        _tell_left_out(outcome, watch)
         values = [journal.answers[key].answer if key in journal.answers else None for key in keys]
     weights = [float(one) for one in likely] if asker.prices else [float(1 + len(str(one))) for one in inputs]
     return Opinions(list(values), weights, paid if asker.prices else None, {})
@@ -103,6 +105,15 @@ def _asked(
 def _tell(asker: Asker, likely: int, new: int, total: int, watch: Watch) -> None:
     price = f"about {shown_usd(likely)}" if asker.prices else "its price is not known"
     watch.message(f"{asker.name} is asked about {new:,} of {total:,} texts, the others were asked before: {price}.")
+
+
+def _tell_left_out(outcome: Outcome, watch: Watch) -> None:
+    """How many questions have no answer, and why, the most frequent reason first."""
+    reasons = Counter(failure.reason for failure in outcome.failures.values())
+    if reasons:
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        example = next(iter(outcome.failures.values())).message
+        watch.message(f"No answer of use to {reasons.total():,}: {counts}; {example}", "warn")
 
 
 def _stopped(reason: str, why: str) -> OverBudget | Unavailable:

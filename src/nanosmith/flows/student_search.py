@@ -35,13 +35,14 @@ from nanosmith.store.bundles import Bundle
 
 if TYPE_CHECKING:
     from nanosmith.core.prediction import Predictor
+    from nanosmith.recipes.parts.from_bundle import TunedBase
     from nanosmith.recipes.parts.plans import Plan
 
 MOST_ENCODERS = 4  # that are trained
 FIRST_SHARE = 0.25  # of the passes, before the worse half is left
-REPORT_BYTES = 250_000  # that are kept free for the report, where this is little of the whole
+REPORT_BYTES = 120_000  # that are kept free for the report, where this is little of the whole
 REPORT_SHARE = 0.1
-SPELLED_BYTES = 20  # of a piece in the tokenizer's file, and the scale of its vector
+SPELLED_BYTES = 20  # of a piece in the tokenizer's file, and the scale (with int4 the steps too) of its vector
 TIMED, ROUNDS = 100, 3  # calls, and how often; the quickest median counts: others only slow it down
 
 
@@ -52,18 +53,21 @@ class Search:
         self, bundle: Bundle, teacher: Teacher, learnt: Lesson, goal: Goal, settings: TuneSettings, folder: Path,
         budget: Budget, watch: Watch, device: Device | None = None,
     ) -> None:  # fmt: skip
-        from nanosmith.recipes.parts.from_bundle import TunedBase
+        from nanosmith.recipes.parts.start import ENCODER, start_of
 
         self._learnt, self._goal, self._budget, self._watch = learnt, goal, budget, watch
         self._bundle, self._settings, self._device = bundle, settings, device
-        self.base: TunedBase = TunedBase(bundle)
+        self.base: TunedBase = start_of(bundle, folder.parents[1])
+        self._cuts = bundle.manifest.predictor == ENCODER
         labels = _soft_labels(teacher.predictor, learnt, folder, settings.seed, watch)
         self.students = Students(bundle, self.base, learnt, labels, settings, folder, watch)
         self.untrained: list[Point] = []
         self.bundles: dict[str, Bundle] = {}
         accuracy = loss(learnt.right, learnt.right)
-        self.teacher = Point(bundle.manifest.name, bundle.manifest.recipe, folder_bytes(bundle),
-                             self._latency_ms(open_predictor(bundle), self.base.config), accuracy)  # fmt: skip
+        took_ms = self._latency_ms(open_predictor(bundle), self.base.config if self._cuts else None)
+        self.teacher = Point(
+            bundle.manifest.name, bundle.manifest.recipe, folder_bytes(bundle), took_ms, accuracy
+        )  # fmt: skip
 
     def run(self) -> list[Point]:
         """All students that were trained, or needed no training."""
@@ -87,7 +91,7 @@ class Search:
 
     def _fitting(self) -> dict[Plan, Point]:
         """Plans whose bundle is small and quick enough, with the largest vocabulary with which it is, untrained."""
-        from nanosmith.recipes.parts.plans import plans, with_most_pieces
+        from nanosmith.recipes.parts.plans import plans
         from nanosmith.recipes.parts.vocabulary import can_trim
 
         kept: dict[Plan, Point] = {}
@@ -95,13 +99,11 @@ class Search:
         trims = can_trim(self.base.tokenizer)
         if not trims:
             self._watch.message("This vocabulary cannot be trimmed: only WordPiece can.", "warn")
-        every = list(plans(self.base.config, trims))
+        every = [plan for plan in plans(self.base.config, trims) if self._cuts or plan.shape is None]
         for done, plan in enumerate(every, start=1):
-            point = self._measured(plan)
-            if trims and goal.bytes is not None:
-                larger = with_most_pieces(plan, self.base.config["vocab_size"], self._room(plan, point, goal.bytes))
-                if larger is not None and larger != plan:
-                    plan, point = larger, self._measured(larger)
+            plan, point = self._sized(plan, goal, trims)
+            if plan.shape and goal.bytes is not None and point.bytes > goal.bytes:
+                plan, point = self._sized(msgspec.structs.replace(plan, weights="int4"), goal, trims)
             if fits(point, goal):
                 kept[plan] = point
             else:
@@ -110,10 +112,21 @@ class Search:
             self._watch.progress("measure untrained students", done, len(every))
         return kept
 
+    def _sized(self, plan: Plan, goal: Goal, trims: bool) -> tuple[Plan, Point]:
+        """The plan with the largest vocabulary that fits the bytes, measured; as it is where none does."""
+        from nanosmith.recipes.parts.plans import with_most_pieces
+
+        point = self._measured(plan)
+        if not trims or goal.bytes is None:
+            return plan, point
+        larger = with_most_pieces(plan, self.base.config["vocab_size"], self._room(plan, point, goal.bytes))
+        return (plan, point) if larger is None or larger == plan else (larger, self._measured(larger))
+
     def _room(self, plan: Plan, point: Point, most: int) -> Callable[[Plan], bool]:
         """Whether a vocabulary of another size fits `most` bytes: each piece costs its vector, a scale and its
         spelling."""
-        each = (self.base.config["hidden_size"] if plan.shape else plan.width) + SPELLED_BYTES
+        width = self.base.config["hidden_size"] if plan.shape else plan.width
+        each = (width / 2 if plan.weights == "int4" else width) + SPELLED_BYTES
         return lambda other: point.bytes + (other.pieces - plan.pieces) * each <= most
 
     def _measured(self, plan: Plan) -> Point:

@@ -140,7 +140,8 @@ class Students:
         lesson = self._lesson
         return Work(
             task=self._task, train=self._labels.plain(samples(lesson.data, lesson.train)), tune=samples(lesson.held),
-            base=base, seed=self._settings.seed, watch=self._watch, options=options, limit_s=limit_s,
+            base=base, seed=self._settings.seed, watch=self._watch, limit_s=limit_s,
+            options={**options, "weights": plan.weights},
             keeper=progress.begin(1) if progress else None, augment=self._labels.augment,
             start_head=self._head(plan) if plan.shape else None,
         )  # fmt: skip

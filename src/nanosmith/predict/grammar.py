@@ -181,6 +181,9 @@ class Ending:
         if left > self._watch:
             self._way = None
             return token
+        if self._way and self._way[0] == token:
+            self._way = self._way[1:]
+            return token
         after = self._matcher.copy()
         after.add(token)
         way = self._way_out(after, left - 1)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from nanosmith.core.json_schema import resolve
 from nanosmith.core.normal import normalise
 from nanosmith.core.prediction import FieldAnswer
-from nanosmith.core.record import ENTITIES, Field, RecordForm
+from nanosmith.core.record import ENTITIES, Field, Inner, RecordForm
 from nanosmith.predict.record_layout import Confidences, Layout, Platt, choice_columns
 from nanosmith.predict.tags import Floats, Span, absence, found_spans, likeliest
 
@@ -85,7 +86,8 @@ class Answerer:
             parts += [FieldAnswer(one["label"], one["text"], p, ((one["start"], one["end"]),)) for one, p in entities]
             types += [ENTITY] * len(entities)
             whole *= sure
-        _complete(record, self._form.schema)
+        _complete_objects(record, self._form.inner)
+        _complete(record, self._form.schema, self._form.schema)
         return Answer(msgspec.json.encode(record).decode(), tuple(parts), tuple(types), whole)
 
     def calibrated(self, answer: Answer) -> tuple[tuple[FieldAnswer, ...], float | None]:
@@ -220,11 +222,22 @@ def _put(record: dict[str, Any], path: Sequence[str], value: Any) -> None:
     record[path[-1]] = value
 
 
-def _complete(record: dict[str, Any], schema: Any) -> None:
+def _complete_objects(record: dict[str, Any], inner: Sequence[Inner]) -> None:
+    """Null or an empty object where all fields of an object are absent, as in the examples."""
+    for one in inner:
+        around: Any = record
+        for key in one.path[:-1]:
+            around = around.get(key) if isinstance(around, dict) else None
+        if isinstance(around, dict):
+            around.setdefault(one.path[-1], None if one.missing == "null" else {})
+
+
+def _complete(record: dict[str, Any], schema: Any, root: Any) -> None:
     """Objects that must be there although all their fields are absent."""
-    for key, inner in schema.get("properties", {}).items():
+    for key, part in schema.get("properties", {}).items():
+        inner = resolve(part["$ref"], root) if isinstance(part, dict) and "$ref" in part else part
         if isinstance(inner, dict) and "properties" in inner:
             if key in schema.get("required", ()):
                 record.setdefault(key, {})
             if isinstance(record.get(key), dict):
-                _complete(record[key], inner)
+                _complete(record[key], inner, root)

@@ -32,7 +32,8 @@ Floats = NDArray[np.floating]
 Tensors = Mapping[str, NDArray[np.floating]]
 SCOPE_FILE = "scope.safetensors"
 """Tensors: `square` (D, D), `linear` (D, L) and `constant` (L), the distance from class c being
-x·square·x + x·linear[c] + constant[c]; `outside` (M, D) and `classes` (L, D) unit vectors, maybe with M = 0."""
+x·square·x + x·linear[c] + constant[c]; `outside` (M, D) and `classes` (L, D) unit vectors, maybe with M = 0. Float32,
+or float16 in the file."""
 
 
 class ScopeScore:
@@ -47,7 +48,7 @@ class ScopeScore:
 
     @classmethod
     def open(cls, scope: Scope, file: Path) -> ScopeScore:
-        return cls(scope, load_file(file))
+        return cls(scope, {name: array.astype(np.float32, copy=False) for name, array in load_file(file).items()})
 
     def of(self, vector: Floats, logits: Floats) -> float:
         """In [0, 1], refused from 0.5 on: of an embedding (D) and logits (L), before calibration."""

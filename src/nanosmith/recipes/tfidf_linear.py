@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from scipy import sparse
 
+from nanosmith.core.limits import MAX_TFIDF_WORDS
 from nanosmith.predict.embed import unit
 from nanosmith.predict.tfidf import VOCABULARY_FILE, WEIGHTS_FILE, Scorer, read_words
 from nanosmith.recipes.parts.graph import quantise_rows
@@ -49,18 +50,16 @@ def fit(work: Work) -> TfidfModel:
     [separators] = fit_separators(vectors, wanted, train.weights, (method,), work.seed, _told(work, "fit"))
     settings = {"n_epochs": 1, "batch_size": len(train), "learning_rate_multiplier": 1.0, "c": method.c,
                 "naive_bayes": method.bayes, "terms": len(terms.idf)}  # fmt: skip
-    return TfidfModel(terms, separators, work.base.max_tokens, settings, sum(map(len, texts)))
+    return TfidfModel(terms, separators, settings, sum(map(len, texts)))
 
 
 class TfidfModel:
     """Terms (F) and their weights (F, L), already int8-rounded."""
 
-    def __init__(
-        self, terms: Terms, separators: Separators, max_tokens: int, settings: dict[str, Any], trained_tokens: int
-    ) -> None:
+    def __init__(self, terms: Terms, separators: Separators, settings: dict[str, Any], trained_tokens: int) -> None:
         weight, scales = quantise_rows(SCALE * separators.weight.T)
         weight = np.ascontiguousarray(weight.T)
-        self._terms, self._max_tokens, self._settings = terms, max_tokens, settings
+        self._terms, self._settings = terms, settings
         self._tensors: dict[str, NDArray[Any]] = {
             "pairs": terms.pairs, "idf": terms.idf, "weight": weight, "scales": scales, "bias": SCALE * separators.bias
         }  # fmt: skip
@@ -69,7 +68,7 @@ class TfidfModel:
 
     def logits(self, texts: Sequence[str]) -> Floats2d:
         """Scores (N, L): the very arithmetic of the runtime, so there is nothing left for a parity gate to find."""
-        return np.stack([self._scorer.score(read_words(text, self._max_tokens)) for text in texts])
+        return np.stack([self._scorer.score(read_words(text, MAX_TFIDF_WORDS)) for text in texts])
 
     def embeddings(self, texts: Sequence[str]) -> Floats2d:
         """Directions (N, L) of the scores: there is no embedding, and these can tell what is out of scope."""
@@ -78,7 +77,7 @@ class TfidfModel:
     def write(self, folder: Path, check: Samples) -> Draft:
         (folder / WEIGHTS_FILE).write_bytes(save(self._tensors))  # save_file tells a full disk as no OSError
         (folder / VOCABULARY_FILE).write_bytes(msgspec.json.encode(self._terms.vocabulary))
-        return Draft("tfidf/1", self._max_tokens, self._settings, {})
+        return Draft("tfidf/1", MAX_TFIDF_WORDS, self._settings, {})
 
 
 def memberships(targets: Targets, labels: int) -> NDArray[np.bool_]:
@@ -93,7 +92,7 @@ def _read(texts: Sequence[str], work: Work) -> list[list[str]]:
         if number % READ_AT_ONCE == 0:
             work.watch.check()
             work.watch.progress("read the texts once", number, len(texts))
-        read.append(read_words(text, work.base.max_tokens))
+        read.append(read_words(text, MAX_TFIDF_WORDS))
     work.watch.progress("read the texts once", len(texts), len(texts))
     return read
 

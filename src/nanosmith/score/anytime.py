@@ -73,16 +73,34 @@ def listen(levels: tuple[float, ...], agrees: bool, promise: float) -> tuple[flo
     long as at least the share `promise` agrees, the mean level stays below L for L answers and more on average before
     it first reaches it (Shin, Ramdas and Rinaldo 2024, "E-detectors").
     """
-    kept = []
-    for level, times in zip(levels or (0.0,) * len(WORSE), WORSE):
-        disagreement = min(MOST_DISAGREEMENT, times * (1 - promise))
-        ratio = (1 - disagreement) / promise if agrees else disagreement / (1 - promise)
-        kept.append((level + 1) * ratio)
-    return tuple(kept)
+    known = levels or (0.0,) * len(WORSE)
+    return tuple((level + 1) * ratio for level, ratio in zip(known, _ratios(agrees, promise)))
+
+
+def follow(levels: tuple[float, ...], agrees: bool, promise: float) -> tuple[float, ...]:
+    """The same, but each is that of the most likely moment of the change (CUSUM: Page 1954): it rises at a
+    disagreement, and is forgotten after as many agreements as that is worth. It gives no false alarm's rate; it tells
+    where to look more closely."""
+    known = levels or (1.0,) * len(WORSE)
+    return tuple(max(level, 1.0) * ratio for level, ratio in zip(known, _ratios(agrees, promise)))
+
+
+def _ratios(agrees: bool, promise: float) -> list[float]:
+    """Likelihood ratios of an answer, one per share in WORSE."""
+    shares = [min(MOST_DISAGREEMENT, times * (1 - promise)) for times in WORSE]
+    return [(1 - share) / promise if agrees else share / (1 - promise) for share in shares]
 
 
 def level_of(levels: tuple[float, ...]) -> float:
     return sum(levels) / len(levels) if levels else 0.0
+
+
+def changed_at(agrees: Bools, promise: float) -> int:
+    """The place in a stream (N) from which on it most likely disagreed twice as often as promised; 0 at the earliest.
+    It is where the cumulative sum of the log-likelihood ratios is lowest (Page 1954)."""
+    doubled = min(MOST_DISAGREEMENT, 2 * (1 - promise))
+    steps = np.where(agrees, math.log((1 - doubled) / promise), math.log(doubled / (1 - promise)))
+    return int(np.argmin(np.concatenate([[0.0], np.cumsum(steps)[:-1]])))
 
 
 def _crossing(given_up: Callable[[float], bool], low: float, high: float) -> float:

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from nanosmith.core.goal import Goal
 from nanosmith.score.intervals import Interval, paired_difference
 
-SAFE = 0.5  # share of the loss that is allowed
-
 
 class Loss(msgspec.Struct, frozen=True):
     """Accuracy in [0, 1] on `n` examples, and how many points below the teacher's on the same ones, with the 95 %
@@ -84,15 +82,20 @@ def with_front(points: Iterable[Point]) -> list[Point]:
 
 
 def best(points: Sequence[Point], goal: Goal) -> Point | None:
-    """Of what holds the goal, the smallest (where only time is bounded: the quickest) that has SAFE of the loss to
-    spare, since a loss is measured on a sample; where none has, the one that loses least."""
+    """Of what holds the goal, the smallest (where only time is bounded: the quickest) that does so by a standard error
+    too, since a loss is measured on a sample; where none does, the one that loses least."""
     held = [point for point in points if holds(point, goal)]
-    bound = math.inf if goal.loss_points is None else SAFE * goal.loss_points
-    safe = [point for point in held if point.loss and point.loss.points <= bound]
+    bound = math.inf if goal.loss_points is None else goal.loss_points
+    safe = [point for point in held if point.loss and _cautious(point.loss) <= bound]
     if safe:
         by_time = goal.bytes is None and goal.latency_ms is not None
         return min(safe, key=lambda point: point.latency_ms if by_time else point.bytes)
     return min(held, key=lambda point: point.loss.points if point.loss else math.inf, default=None)
+
+
+def _cautious(loss: Loss) -> float:
+    """The loss and half of the way to the end of its interval: about a standard error."""
+    return (loss.points + loss.interval[1]) / 2
 
 
 def nearest(points: Sequence[Point], goal: Goal) -> Point | None:

@@ -70,12 +70,21 @@ def json_key(value: Any) -> str:
     return msgspec.json.encode(_plain(value), order="sorted").decode()
 
 
-def record_key(record: dict[str, Any]) -> str:
-    """Equal for equal records; the order of entities does not count."""
-    entities = record.get(ENTITIES)
-    if isinstance(entities, list):
-        record = record | {ENTITIES: sorted(entities, key=json_key)}
+def record_key(record: dict[str, Any], form: RecordForm | None = None) -> str:
+    """Equal for equal records; the order of entities does not count, nor that of values chosen from a closed set."""
+    chosen = [field.path for field in form.fields if field.type == "choices"] if form else []
+    for path in ((ENTITIES,), *chosen):
+        record = _sorted_at(record, path)
     return json_key(record)
+
+
+def _sorted_at(record: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """The record with the list at these keys sorted, if there is one."""
+    head, *rest = path
+    value = record.get(head)
+    if rest and isinstance(value, dict):
+        return record | {head: _sorted_at(value, rest)}
+    return record | {head: sorted(value, key=json_key)} if not rest and isinstance(value, list) else record
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Route
 
 from nanosmith.core.errors import NanosmithError
 from nanosmith.server import missing, moderations, webhooks
@@ -62,12 +62,12 @@ def create_app(
     caller starts and stops the supervisor, which the app only wakes. A span of each request goes to `spans`, which the
     app closes."""
     shared, counted = open_services(home, supervisor), Metrics()
-    resources = [route for resource in RESOURCES for route in resource.routes]
+    calls = [*(route for resource in RESOURCES for route in resource.routes), *missing.routes]
     app = Starlette(
         routes=[
+            *(Route(f"/v1{call.path}", call.endpoint, methods=call.methods) for call in calls),
             Route("/health", health),
             *metrics.routes,
-            Mount("/v1", Router([*resources, *missing.routes], redirect_slashes=False)),
         ],
         middleware=[
             *([Middleware(tracing.Traced, provider=spans)] if spans else []),

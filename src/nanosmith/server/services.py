@@ -38,7 +38,7 @@ class Shared:
         self.routing = Routing(home, self.config)
         self.capturer = Capturer(ledger)
         self.routing.observers.add(self.capturer)
-        self.auditor = Auditor(home, ledger, self.purse.own)
+        self.auditor = Auditor(home.of(DEFAULT_PROJECT), ledger.of(DEFAULT_PROJECT), self.purse.own)
         self.routing.observers.add(self.auditor)
         self.routing.certified = self.auditor.threshold
         self.opened = OpenModels()

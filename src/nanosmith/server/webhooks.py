@@ -1,4 +1,4 @@
-"""/v1/webhook_endpoints: addresses that are told when jobs, batches and eval runs end.
+"""/v1/webhook_endpoints: addresses that are told when jobs, batches and eval runs end, and what becomes of routes.
 
 They are those of `nanosmith webhooks`. What is made here reaches the public Internet alone; see
 `nanosmith.jobs.webhooks.hosts`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -30,14 +31,15 @@ class Local(msgspec.Struct, frozen=True):
 
 class State(msgspec.Struct, frozen=True):
     """`serving` answers all requests but a few, which go to the teacher to keep watch; `candidate` is on its way there.
-    `tried` counts the models made, `lessons` what there was to learn from at the last attempt. `why` says in a
-    sentence what was decided last."""
+    `tried` counts the models made, `lessons` what there was to learn from at the last attempt. What was captured before
+    `learn_from` (Unix time) is not used any more. `why` says in a sentence what was decided last."""
 
     phase: Phase = "observe"
     candidate: Local | None = None
     serving: Local | None = None
     tried: int = 0
     lessons: int = 0
+    learn_from: int = 0
     why: str = ""
 
 
@@ -52,14 +54,16 @@ def read_state(ledger: Ledger, route: str) -> State:
         raise Damaged("the state of the autopilot cannot be read", where=route, got=str(error)) from error
 
 
-def write_state(ledger: Ledger, route: str, state: State, figures: dict[str, Any] | None = None) -> None:
-    """The state and, in the same transaction, what led to it, for the audit trail."""
+def write_state(
+    ledger: Ledger, route: str, state: State, figures: dict[str, Any] | None = None, also: Iterable[Document] = ()
+) -> None:
+    """The state and, in the same transaction, what led to it, for the audit trail, and what is in `also`."""
     now, body = int(time.time()), msgspec.to_builtins(state)
     event = Document(EVENT, new_id("auto-"), now, {"phase": state.phase, "why": state.why} | (figures or {}), route)
     if ledger.document(AUTOPILOT, route) is None:
-        ledger.add(Document(AUTOPILOT, route, now, body), event)
+        ledger.add(Document(AUTOPILOT, route, now, body), event, *also)
     else:
-        ledger.update_document(AUTOPILOT, route, also=[event], body=body)
+        ledger.update_document(AUTOPILOT, route, also=[event, *also], body=body)
 
 
 def trail(ledger: Ledger, route: str, limit: int = 100) -> list[Document]:

@@ -71,13 +71,15 @@ def read_config(path: Path | None) -> Config:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise InputError("not UTF-8", where=str(path)) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not valid TOML: {error}", where=str(path)) from error
+    except RecursionError:
+        raise InputError("nested too deeply", where=str(path)) from None
 
 
 def _patterns(given: object, path: Path) -> tuple[str, ...]:

@@ -42,6 +42,15 @@ def test_labels(tmp_path: Path, cell: str, answer: str) -> None:
     assert reading.declared == "labels"
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_separators(tmp_path: Path, mark: str) -> None:
+    """Columns are separated as the header separates `text` from the others."""
+    content = f'"text"{mark}label\n"a,; \t""b"""{mark}x\nc d{mark}y\n'
+    reading = read_bytes(tmp_path, content.encode())
+    assert [(one.messages[0].content, one.answer) for one in reading.examples] == [('a,; \t"b"', "x"), ("c d", "y")]
+    assert reading.problems == []
+
+
 def test_context_and_id(tmp_path: Path) -> None:
     """`context` is the assistant's turn before the text, `id` must not repeat, and both may be blank."""
     reading = read_bytes(tmp_path, b"id,context,text,label\n1,Hello?,hi,a\n,,ho,b\n,,hu,b\n1,,he,b\n")
@@ -56,7 +65,7 @@ def test_long_cell(tmp_path: Path) -> None:
     assert len(reading.examples[0].messages[0].content) == 200_000
 
 
-@pytest.mark.parametrize("header", [b"text;label", b"words,label", b"text,text,label", b"text", b'"text'])
+@pytest.mark.parametrize("header", [b"text:label", b"words,label", b"text,text,label", b"text", b'"text'])
 def test_bad_header(tmp_path: Path, header: bytes) -> None:
     """A header without the needed columns stops reading with one error, not with one for each row."""
     reading = read_bytes(tmp_path, header + b"\nhi,a\nho,b\n")

@@ -57,6 +57,20 @@ def test_closed_sets_that_stand_in_the_texts() -> None:
     assert decided(few, [f"a {value} one" for value in few], is_open=True).type == "span"
 
 
+def test_lists_that_follow_the_text() -> None:
+    """Lists of few values whose order is that of the texts are copied; in alphabetical order they are chosen."""
+    lists = [["desk", "lamp"], ["lamp", "desk"], ["mat"]] * 20
+    texts = [f"we need {' and '.join(items)}" for items in lists]
+    assert decided(lists, texts).type == "spans"
+    assert decided([sorted(items) for items in lists], texts).type == "choices"
+
+
+def test_the_order_of_choices() -> None:
+    """Values that are chosen stand in the order of the examples' lists; what a missing list is, is kept."""
+    lists = [["low", "mid", "high"], ["mid", "high"], ["low", "high"], None] * 15
+    assert decided(lists) == Field(("f",), "choices", ('"low"', '"mid"', '"high"'), missing="null")
+
+
 def test_neither() -> None:
     """Values that are new and not in the texts are open."""
     replies = [f"We answer {name} soon, number {i}!" for i, name in enumerate(NAMES)]

@@ -53,20 +53,38 @@ def test_bad_entities(content: Any, code: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "remedy"),
+    ("wrong", "place", "remedy"),
     [
-        (entity(12, 16, "Rome"), "It stands at [13, 17)."),
-        (entity(14, 18, "Rome"), "It stands at [13, 17); the offsets count bytes."),
-        (entity(21, 25, "Rome"), "It stands at [23, 27)."),
-        (entity(14, 18, "rome"), "nowhere in the text"),
-        (entity(13, 17, 7), "leave it out"),
+        (entity(12, 16, "Rome"), ", which stands at [13, 17)", "Count characters"),
+        (entity(14, 18, "Rome"), ", which stands at [13, 17)", "The offsets count bytes. Count"),
+        (entity(21, 25, "Rome"), ", which stands at [23, 27)", "Count characters"),
+        (entity(14, 18, "rome"), 'not "rome"', "nowhere in the text"),
+        (entity(13, 17, 7), "not a number", "leave it out"),
     ],
 )
-def test_the_remedy_says_where_it_stands(wrong: dict[str, Any], remedy: str) -> None:
-    """The nearest place of the text is named, and offsets that count bytes are recognised."""
+def test_where_it_stands(wrong: dict[str, Any], place: str, remedy: str) -> None:
+    """The message ends with the nearest place of the text; the remedy is the same for all entities."""
     with pytest.raises(BadLine) as caught:
         checked_entities([wrong], TEXT)
+    assert caught.value.message.endswith(place)
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "code", "unit"),
+    [
+        ("🚀 to Rome and back", 8, "span_text", "bytes"),
+        ("🚀 to Rome and back", 6, "span_text", "UTF-16 units"),
+        ("🚀 to Rome", 8, "span_outside", "bytes"),
+        ("🚀 to Rome", 6, "span_outside", "UTF-16 units"),
+    ],
+)
+def test_offsets_in_other_units(text: str, start: int, code: str, unit: str) -> None:
+    """Offsets that count bytes or UTF-16 units are recognised, also where they end behind the text."""
+    with pytest.raises(BadLine) as caught:
+        checked_entities([entity(start, start + 4, "Rome")], text)
+    assert caught.value.code == code
+    assert caught.value.remedy.startswith(f"The offsets count {unit}. ")
 
 
 def test_nested() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanosmith.core.record import RecordForm
+import pytest
+
+from nanosmith.core.record import Inner, RecordForm
 from nanosmith.data.record.form import build
 from nanosmith.data.record.schema import misfit
 
@@ -74,3 +76,15 @@ def test_what_is_no_record() -> None:
     assert build([{"a": [{"b": i}]} for i in range(N)], TEXTS).form is None
     built = build([{"a": f"Thanks, we look at case {i * i}!"} for i in range(N)], TEXTS)
     assert built.open == ("a",)
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_objects_that_are_missing(nothing: Any) -> None:
+    """What stands for a missing object obeys the form's schema, and is kept."""
+    texts = [f"I am name{chr(97 + i)}{i}" for i in range(20)]
+    answers = [{"who": {"name": text[5:]} if i % 2 else nothing} for i, text in enumerate(texts)]
+    form = build(answers, texts).form
+    assert form is not None
+    assert form.inner == (Inner(("who",), "null" if nothing is None else "empty"),)
+    assert {misfit(answer, form.schema) for answer in answers} == {None}
+    assert misfit({}, form.schema)

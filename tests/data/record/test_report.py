@@ -46,6 +46,16 @@ def test_problems() -> None:
     assert problems["nested_entities"].line == 10
 
 
+def test_entities_that_cut_words() -> None:
+    """They are told where they are many; entities of whole words are not."""
+    cut = ("Müller in Rome", {"who": "Müller", "size": "l", "entities": [entity("city", 11, 14)]})
+    whole = ("to Rome", {"who": "Rome", "size": "l", "entities": [entity("city", 3, 7)]})
+    found = {one.code: one for one in record_problems(dataset(cut, whole))}
+    assert "inside of a word: 1 of 2" in found["inside_words"].message
+    assert found["inside_words"].examples == ('line 10: "ome"',)
+    assert "inside_words" not in {one.code for one in record_problems(dataset(whole))}
+
+
 def test_a_test_set() -> None:
     """Labels and values that the task lacks are told."""
     assert [(problem.code, problem.count) for problem in unseen_values(DATA)] == [

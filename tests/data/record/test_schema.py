@@ -19,17 +19,18 @@ FORM = RecordForm(
         Field(("in", "tags"), "spans", missing="empty"),
         Field(("kinds",), "choices", ('"a"', '"b"')),
         Field(("unit",), "constant", ('"EUR"',)),
+        Field(("more",), "choices", ("1", "2"), missing="null"),
     ),
     ("city",),
 )
 ANSWER: dict[str, Any] = {
-    "n": 1.5, "in": {"size": "l", "tags": ["x"]}, "kinds": ["a"], "unit": "EUR",
+    "n": 1.5, "in": {"size": "l", "tags": ["x"]}, "kinds": ["a"], "unit": "EUR", "more": None,
     "entities": [{"label": "city", "start": 0, "end": 1, "text": "x"}],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"n": None}, {"in": {"tags": []}}, {"kinds": []}, {"entities": []}]
+    "change", [{}, {"n": None}, {"in": {"tags": []}}, {"kinds": []}, {"entities": []}, {"more": [1]}]
 )  # fmt: skip
 def test_answers_obey(change: dict[str, Any]) -> None:
     """What a form can answer is valid under its schema."""
@@ -43,7 +44,7 @@ def test_answers_obey(change: dict[str, Any]) -> None:
         ({"in": {"tags": [], "size": "xl"}}, '`in.size` is "xl" (allowed l, s)'),
         ({"in": {"size": "l"}}, "`in` has no `tags`"),
         ({"unit": "USD"}, "`unit` is"),
-        ({"more": 1}, "a field `more`, which the schema does not allow"),
+        ({"other": 1}, "a field `other`, which the schema does not allow"),
         ({"entities": [{"label": "name", "start": 0, "end": 1, "text": "x"}]}, "`entities` is"),
     ],
 )

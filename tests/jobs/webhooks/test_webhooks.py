@@ -24,8 +24,10 @@ from nanosmith.jobs.webhooks import courier
 from nanosmith.jobs.webhooks import post as webhook_post
 from nanosmith.jobs.webhooks.courier import GIVE_UP_S, MOST_S, Courier, claim, deliver, pause_s, sweep
 from nanosmith.jobs.webhooks.webhooks import (
+    CERTIFICATE_SUSPENDED,
     DELIVERY,
     ENDPOINT,
+    ENDS,
     EVENTS,
     FORMER_S,
     MAX_FORMER,
@@ -112,7 +114,7 @@ def try_once(ledger: Ledger) -> Document:
     return deliveries(ledger)[0]
 
 
-@pytest.mark.parametrize("type", EVENTS)
+@pytest.mark.parametrize("type", ENDS)
 def test_the_client_unwraps_it(ledger: Ledger, receiver: Receiver, endpoint: Document, type: str) -> None:
     """OpenAI's client verifies the signature and knows every event; a changed body or another secret is refused."""
     ledger.add(*announce(ledger, type, "id_1"))
@@ -125,6 +127,15 @@ def test_the_client_unwraps_it(ledger: Ledger, receiver: Receiver, endpoint: Doc
     for wrong_body, secret in ((body + b" ", endpoint.body["secret"]), (body, new_secret())):
         with pytest.raises(openai.InvalidWebhookSignatureError):
             CLIENT.webhooks.unwrap(wrong_body, headers, secret=secret)
+
+
+def test_an_event_of_ours(ledger: Ledger, receiver: Receiver, endpoint: Document) -> None:
+    """OpenAI's client also verifies and reads an event that it does not know, with what it tells."""
+    ledger.add(*announce(ledger, CERTIFICATE_SUSPENDED, "support", reason="labels"))
+    assert try_once(ledger).status == "delivered"
+    headers, body = receiver.got[0]
+    event: Any = CLIENT.webhooks.unwrap(body, headers, secret=endpoint.body["secret"])
+    assert (event.type, event.data.id, event.data.reason) == ("route.certificate.suspended", "support", "labels")
 
 
 def type_of(event: Any) -> str:

@@ -1,23 +1,13 @@
 /* Checks the kernel from inside, under the sanitizers: its functions against libm, the products of all kernels against a
    plain sum, and whole encoders on rows of all lengths and on requests that are wrong. Prints what failed. */
+#include "check.h"
 #include "internal.h"
 #include "lanes.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-static int failures = 0;
-
-#define CHECK(holds, ...)                        \
-    do {                                         \
-        if (!(holds)) {                          \
-            failures++;                          \
-            printf("line %d: ", __LINE__);       \
-            printf(__VA_ARGS__);                 \
-            printf("\n");                        \
-        }                                        \
-    } while (0)
+int failures = 0;
 
 static void check_functions(void) {
     float gelu_error = 0, exponential_error = 0;
@@ -231,6 +221,7 @@ int main(void) {
         }
         check_bad_encoders(is);
     }
+    check_decoders();
     printf("%d failures\n", failures);
     return failures != 0;
 }

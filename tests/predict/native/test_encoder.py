@@ -16,6 +16,7 @@ from nanosmith.predict.native import library
 from nanosmith.predict.native.encoder import NativeEncoder, open_native
 from nanosmith.predict.native.onnx_file import read_graph
 from nanosmith.predict.native.plan import plan_of
+from nanosmith.recipes.parts.graph import Mode
 
 KINDS = [("mean", "choice"), ("cls", "choice"), ("mean", "record"), ("mean", "segments"), ("cls", "embedder")]
 pytestmark = pytest.mark.usefixtures("kernel_library")
@@ -39,13 +40,13 @@ def test_the_inside_holds_under_the_sanitizers(native_build: object, tmp_path: P
     and wrong requests and encoders are refused; with no memory error and no undefined behaviour on the way."""
     flags = ["-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined",
              "-fno-sanitize-recover=undefined", f"-I{NATIVE}"]  # fmt: skip
-    sources = (*native_build.EVERYWHERE, *native_build.X86, ("check.c", ("-mavx2", "-mfma")))  # type: ignore[attr-defined]
+    sources = (*native_build.EVERYWHERE, *native_build.X86, ("check.c", ("-mavx2", "-mfma")), ("check_decoder.c", ()))  # type: ignore[attr-defined]
     if not library._runs("avx2"):
         pytest.skip("the check itself is compiled for AVX2")
     for number, (source, own) in enumerate(sources):
         path = NATIVE / source if (NATIVE / source).exists() else Path(__file__).with_name(source)
         subprocess.run(["cc", *flags, *own, "-c", path, "-o", tmp_path / f"{number}.o"], check=True)
-    subprocess.run(["cc", *flags, *tmp_path.glob("*.o"), "-o", tmp_path / "check", "-lm"], check=True)
+    subprocess.run(["cc", *flags, *tmp_path.glob("*.o"), "-o", tmp_path / "check", "-lm", "-pthread"], check=True)
     done = subprocess.run(
         [tmp_path / "check"], capture_output=True, text=True, check=False, env={"ASAN_OPTIONS": "detect_leaks=0"}
     )
@@ -79,10 +80,11 @@ def test_kernels_agree(write: Write) -> None:
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(*found))
 
 
+@pytest.mark.parametrize("mode", ["int8", "int4"])
 @pytest.mark.parametrize(("pooling", "kind"), KINDS)
-def test_is_near_onnx_runtime(pooling: str, kind: str, write: Write) -> None:
-    """What ONNX Runtime computes is the same within the noise of int8."""
-    path, rows = write(pooling, kind=kind), rows_of_all_lengths()
+def test_is_near_onnx_runtime(pooling: str, kind: str, mode: Mode, write: Write) -> None:
+    """What ONNX Runtime computes is the same within the noise of int8, whose weights may be four bits in the file."""
+    path, rows = write(pooling, mode, kind), rows_of_all_lengths()
     native, other, codes = open_native(path), OnnxSession(path), codes_for(rows, kind)
     assert native is not None
     assert native.outputs == other.outputs

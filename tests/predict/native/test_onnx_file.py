@@ -52,3 +52,34 @@ def test_an_empty_file_is_no_graph(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"")
     with pytest.raises(ValueError, match="empty"):
         read_graph(tmp_path / "m.onnx")
+
+
+def saved_apart(folder: Path) -> Path:
+    """A graph with one constant of six floats in another file."""
+    constant = onnx.numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "c")
+    node = onnx.helper.make_node("Add", ["x", "c"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 3]) for name in "xy"]
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", values[:1], values[1:], [constant]))
+    path = folder / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
+    return path
+
+
+def test_constants_in_another_file(tmp_path: Path) -> None:
+    """They are read from the file beside the graph."""
+    assert read_graph(saved_apart(tmp_path)).constants["c"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_constants_outside_of_the_folder_or_the_file(tmp_path: Path) -> None:
+    """A path out of the folder is not followed, and a file that is too short is a ValueError."""
+    path = saved_apart(tmp_path)
+    model = onnx.load(path, load_external_data=False)
+    location = next(entry for entry in model.graph.initializer[0].external_data if entry.key == "location")
+    location.value = "../m.data"
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match="outside"):
+        read_graph(tmp_path / "inner/m.onnx")
+    (tmp_path / "m.data").write_bytes(b"\0" * 20)
+    with pytest.raises(ValueError, match="beyond"):
+        read_graph(path)

@@ -4,7 +4,9 @@ import pytest
 from tests.predict.native.conftest import CODES, LABELS, TAGS, Write
 
 from nanosmith.predict.native.onnx_file import read_graph
-from nanosmith.predict.native.plan import UnknownGraph, plan_of
+from nanosmith.predict.native.plan import plan_of
+from nanosmith.predict.native.walk import UnknownGraph
+from nanosmith.recipes.parts.graph import Mode
 
 
 def test_knows_all_kinds(write: Write) -> None:
@@ -22,9 +24,10 @@ def test_knows_all_kinds(write: Write) -> None:
         assert (plan.codes is not None and len(plan.codes) == CODES) == (kind == "record")
 
 
-def test_knows_nothing_else(write: Write) -> None:
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_knows_nothing_else(mode: Mode, write: Write) -> None:
     """A graph that lacks a node, has another operator, attribute or order, or is wired in another way is unknown."""
-    graph = read_graph(write(kind="segments"))
+    graph = read_graph(write(kind="segments", mode=mode))
     for place, node in enumerate(graph.nodes):
         without = graph.nodes[:place] + graph.nodes[place + 1 :]
         changed = [

@@ -55,6 +55,33 @@ def test_only_what_is_allowed() -> None:
     assert {Sampler(Sampling(seed=seed), 4).draw(LOGITS, allowed) for seed in range(20)} == {2}
 
 
+def test_the_likeliest_that_is_allowed() -> None:
+    """At temperature 0 a mask changes nothing where the likeliest may come, and else gives the next that may."""
+    greedy = Sampler(Sampling(temperature=0.0), 4)
+    assert greedy.draw(LOGITS, np.array([True, False, True, False] * 2)) == 0
+    assert greedy.draw(LOGITS, np.array([False, False, True, True] * 2)) == 2
+
+
+def test_a_large_vocabulary() -> None:
+    """The smallest set of likeliest tokens is that of a whole sort, and rows of the vocabulary are drawn from by their
+    shares."""
+    logits = np.random.default_rng(0).normal(0, 3, 5_000).astype(np.float32)
+    shares = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum()
+    order = np.argsort(-shares)
+    for top_p in (0.1, 0.9, 0.999):
+        kept = set(order[: int(np.searchsorted(np.cumsum(shares[order]), top_p)) + 1].tolist())
+        drawn = {Sampler(Sampling(top_p=top_p, seed=seed), 5_000).draw(logits) for seed in range(300)}
+        assert drawn <= kept
+    tokens = [Sampler(Sampling(seed=seed), 5_000).draw(logits) for seed in range(3_000)]
+    assert np.mean(np.array(tokens) < 1_000) == pytest.approx(shares[:1_000].sum(), abs=0.03)
+    assert np.mean(np.isin(tokens, order[:50])) == pytest.approx(shares[order[:50]].sum(), abs=0.03)
+
+
+def test_nearly_no_temperature() -> None:
+    """However small it is, the likeliest comes."""
+    assert {Sampler(Sampling(temperature=1e-300, seed=seed), 4).draw(LOGITS) for seed in range(5)} == {0}
+
+
 def test_log_probabilities() -> None:
     """They are natural logs that sum to 1, also for far tokens; the likeliest come first."""
     logits = np.array([1e4, 1e4 - 1, -1e4, 3.0], dtype=np.float32)

@@ -34,10 +34,11 @@ def sealed(model: Model, work: Work, folder: Path) -> Bundle:
     return seal(folder / "draft", manifest, folder / "bundle")
 
 
-@pytest.mark.parametrize("mode", ["int8", "block8", "float32"])
+@pytest.mark.parametrize("mode", ["int8", "int4", "block8", "float32"])
 @pytest.mark.parametrize(("family", "pooling"), [("bert", "mean"), ("roberta", "cls")])
 def test_same_scores_as_before(mode: graph.Mode, family: str, pooling: str, tmp_path: Path) -> None:
-    """What is read back gives the trained encoder's scores: exactly from float32, up to rounding from 8 bits."""
+    """What is read back gives the trained encoder's scores: exactly from float32, up to rounding from 8 and 4
+    bits."""
     encoder_graph, logits, rows = made(tmp_path, family, pooling)
     encoder_graph.write(tmp_path / "m.onnx", dict.fromkeys(encoder_graph.names, mode))
     found = read_encoder(tmp_path / "m.onnx")
@@ -45,7 +46,7 @@ def test_same_scores_as_before(mode: graph.Mode, family: str, pooling: str, tmp_
     again.write(tmp_path / "again.onnx", dict.fromkeys(again.names, "float32"))
     wanted = logits(rows)
     off = np.abs(run(tmp_path / "again.onnx", rows) - wanted).mean() / wanted.std()
-    assert off < {"int8": 0.06, "block8": 0.03, "float32": 1e-5}[mode]
+    assert off < {"int8": 0.06, "int4": 0.4, "block8": 0.03, "float32": 1e-5}[mode]
 
 
 def test_encoder_of_a_bundle(work: Callable[..., Work], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -13,6 +14,7 @@ from nanosmith.recipes.base_folder import find_base
 from nanosmith.recipes.parts import graph
 from nanosmith.recipes.parts.base import Base
 from nanosmith.recipes.parts.export import EncoderGraph, export, run
+from nanosmith.recipes.parts.folding import folded
 from nanosmith.recipes.parts.ranges import activation_ranges
 from nanosmith.testing.tiny_base import WIDTH, save_tiny_base
 
@@ -48,20 +50,21 @@ def test_float32_is_torch(model_type: str, pooling: str, tmp_path: Path) -> None
     assert np.abs(run(tmp_path / "m.onnx", rows) - logits(rows)).max() < 1e-4
 
 
-@pytest.mark.parametrize(("mode", "tolerance"), [("int8", 0.12), ("block8", 0.04)])
+@pytest.mark.parametrize(("mode", "tolerance"), [("int8", 0.12), ("int4", 0.3), ("block8", 0.04)])
 def test_quantised_is_near(mode: graph.Mode, tolerance: float, tmp_path: Path) -> None:
-    """int8 and block8 stay within a few percent of the logits' spread."""
+    """int8 and block8 stay within a few percent of the logits' spread; four bits are further away."""
     encoder_graph, logits, rows = made(tmp_path)
     encoder_graph.write(tmp_path / "m.onnx", dict.fromkeys(encoder_graph.names, mode))
     wanted = logits(rows)
     assert np.abs(run(tmp_path / "m.onnx", rows) - wanted).mean() < tolerance * wanted.std()
 
 
-def test_weights_leave_room_for_16_bit_sums(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_weights_leave_room_for_16_bit_sums(mode: graph.Mode, tmp_path: Path) -> None:
     """No int8 weight exceeds 64, so that two products of 255 and a weight fit into 16 bits on CPUs without VNNI."""
     encoder_graph, _, _ = made(tmp_path)
-    encoder_graph.write(tmp_path / "m.onnx", dict.fromkeys(encoder_graph.names, "int8"))
-    model = onnx.load(tmp_path / "m.onnx")
+    encoder_graph.write(tmp_path / "m.onnx", dict.fromkeys(encoder_graph.names, mode))
+    model = folded(onnx.load(tmp_path / "m.onnx"))
     used = {node.input[1] for node in model.graph.node if node.op_type == "DynamicQuantizeMatMul"}
     tensors = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name in used]
     assert len(tensors) == len(encoder_graph.names)
@@ -92,6 +95,41 @@ def test_gate_falls_back_when_int8_breaks(tmp_path: Path) -> None:
     assert figures["modes"].get("int8", 0) < len(encoder_graph.names)
     assert figures["loss_points"] <= 0.3
     assert np.array_equal(run(tmp_path / "model.onnx", rows).argmax(1), reference.argmax(1))
+
+
+def test_four_bits_are_half_of_eight(tmp_path: Path) -> None:
+    """Weights, and the vectors of tokens and places, take less than 0.55 of what they take as int8 and float32."""
+    encoder_graph, _, _ = made(tmp_path)
+    sizes = {}
+    for mode in ("int8", "int4"):
+        encoder_graph.write(tmp_path / "m.onnx", dict.fromkeys(encoder_graph.names, mode))
+        tensors = onnx.load(tmp_path / "m.onnx").graph.initializer
+        sizes[mode] = sum(len(tensor.raw_data) for tensor in tensors if len(tensor.dims) > 1)
+    assert sizes["int4"] < 0.55 * sizes["int8"]
+
+
+def test_folded_graph_answers_the_same(tmp_path: Path) -> None:
+    """With its four-bit weights written out as int8 a graph has the operators of an int8 one, and its very answers."""
+    encoder_graph, _, rows = made(tmp_path)
+    operators = {}
+    for mode in ("int8", "int4"):
+        encoder_graph.write(tmp_path / f"{mode}.onnx", dict.fromkeys(encoder_graph.names, mode))
+        model = folded(onnx.load(tmp_path / f"{mode}.onnx"))
+        operators[mode] = [node.op_type for node in model.graph.node]
+    assert operators["int4"] == operators["int8"]
+    onnx.save(model, tmp_path / "folded.onnx")
+    assert np.array_equal(run(tmp_path / "folded.onnx", rows), run(tmp_path / "int4.onnx", rows))
+
+
+def test_gate_leaves_int4_as_it_is(tmp_path: Path) -> None:
+    """Bytes were asked for: the gate tells what int4 loses, and changes no layer."""
+    encoder_graph, logits, rows = made(tmp_path)
+    reference = logits(rows)
+    wrong = (reference.argmax(1) + 1) % LABELS
+    asked = msgspec.structs.replace(encoder_graph, mode="int4")
+    figures = export(asked, tmp_path, rows, reference, wrong, Watch())
+    assert figures["modes"] == {"int4": len(encoder_graph.names)}
+    assert figures["checked"] == len(rows)
 
 
 def test_all_float32_keeps_float32_embeddings(tmp_path: Path) -> None:

@@ -44,6 +44,17 @@ def test_every_word_can_still_be_spelled(tokenizer: Tokenizer) -> None:
     assert small.encode("login").tokens == ["[CLS]", "l", "##o", "##g", "##i", "##n", "[SEP]"]
 
 
+def test_letters_of_other_scripts_are_left_out(tokenizer: Tokenizer) -> None:
+    """They stay where the texts have one letter of their script; Latin ones, digits and signs stay always."""
+    told = json.loads(tokenizer.to_str())
+    told["model"]["vocab"] |= {piece: len(PIECES) + i for i, piece in enumerate(["я", "##ж", "7", "##€"])}
+    more = Tokenizer.from_str(json.dumps(told))
+    latin, both = (needed(more, [text], 1) for text in ("refund", "refund ж"))
+    assert [more.id_to_token(i) for i in latin[4 + SINGLE :]] == ["7", "##€"]
+    assert [more.id_to_token(i) for i in both[4 + SINGLE :]] == ["я", "##ж", "7", "##€"]
+    assert needed(more, ["жж"], 1).tolist() == both.tolist()
+
+
 def test_room_is_filled_with_whole_words(tokenizer: Tokenizer) -> None:
     """First the pieces of the texts, then words in the vocabulary's order."""
     names = np.array(PIECES)

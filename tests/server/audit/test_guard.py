@@ -94,7 +94,7 @@ def test_calm(certificate: Certificate) -> None:
 
 @pytest.mark.parametrize(
     ("traffic", "kinds"),
-    [(other_labels, {"labels", "agreement"}), (other_texts, {"input"}), (wrong_but_alike, {"agreement"})],
+    [(other_labels, {"labels", "agreement"}), (other_texts, {"input", "agreement"}), (wrong_but_alike, {"agreement"})],
 )
 def test_alarm(certificate: Certificate, traffic: Draw, kinds: set[str]) -> None:
     """Other labels, other confidences, and broken agreement are noticed; then nothing is accepted."""
@@ -102,7 +102,7 @@ def test_alarm(certificate: Certificate, traffic: Draw, kinds: set[str]) -> None
     assert run(guard, usual, 600) == []
     alarms = run(guard, traffic, 1_500, seed=1)
     assert alarms[0].kind in kinds
-    assert alarms[0].seen <= (1_000 if kinds != {"agreement"} else 2_100)
+    assert alarms[0].seen <= (1_000 if kinds != {"agreement"} else 1_700)
     assert guard.state.alarms[0] == alarms[0]
 
 

@@ -60,6 +60,18 @@ def test_null_where_a_key_is_left_out() -> None:
     assert made.text(predicted(there)) == there
 
 
+def test_a_date_that_was_not_found() -> None:
+    """Where a date must be there and none was found, the answer is valid all the same: null, or the first of all."""
+    form = RecordForm((Field(("day",), "span", normal="date:dmy:%Y-%m-%d"),))
+    for kind, value in (({"format": "date"}, "0001-01-01"), ({}, "")):
+        parts = {"day": {"type": "string"} | kind}
+        whole = {"type": "object", "properties": parts, "required": ["day"], "additionalProperties": False}
+        wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": whole, "strict": True}}
+        made = plan(asked(response_format=wanted), Task("record", record=form))
+        assert made.record(predicted('{"day":""}')) == {"day": value}
+        assert made.record(predicted('{"day":"2026-05-03"}')) == {"day": "2026-05-03"}
+
+
 def test_dates_have_a_format() -> None:
     """Where the normaliser writes ISO dates, a schema may ask for them."""
     day = answers(FORM)["properties"]["when"]["properties"]["day"]

@@ -17,7 +17,9 @@ from nanosmith.testing.provider import FakeProvider
 
 TEXT = "one two three four five six seven eight nine ten"
 """What both providers answer to "count"."""
-TABLE = {"count": TEXT, "where is my parcel": "delivery", "odd": "no label at all"}
+LONG = " ".join(["my refund"] * 90)
+"""More than the local models read."""
+TABLE = {LONG: "refund", "count": TEXT, "where is my parcel": "delivery", "odd": "no label at all"}
 PROVIDER = """
     [provider.{name}]
     base_url = "{url}"
@@ -112,6 +114,10 @@ ROUTES = """
     projects = ["proj_other"]
     [[route.other.steps]]
     model = "tiny"
+
+    [route.wrong]                       # a step is a model
+    [[route.wrong.steps]]
+    model = "sure"
 
     [route.long]
     [[route.long.steps]]

@@ -13,6 +13,7 @@ import pytest
 from openai import OpenAI
 from tests.server.routes.conftest import TEXT, Routed, write_routes
 
+from nanosmith.core.route import Route
 from nanosmith.server.routes.observers import RouteEvent
 
 EMAIL = "write to joe@example.com please"
@@ -70,8 +71,10 @@ def test_streams(client: OpenAI) -> None:
     assert all(chunk.choices and chunk.usage is None for chunk in plain)
 
 
-def test_a_body_passes_whole(client: OpenAI, routed: Routed) -> None:
-    """What is not a classification arrives as it was sent; what is for this server does not."""
+@pytest.mark.parametrize("route", ["tools", "unsure"])
+def test_a_body_passes_whole(client: OpenAI, routed: Routed, route: str) -> None:
+    """What is not a classification arrives as it was sent, in a route with labels too; what is for this server does
+    not."""
     seen: list[dict[str, Any]] = []
     upstream = routed.served.services.shared.routing.upstream
     call = upstream.call
@@ -79,7 +82,7 @@ def test_a_body_passes_whole(client: OpenAI, routed: Routed) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
     try:
         _, headers = ask(
-            client, "tools", "count", tools=tools, temperature=0.3, metadata={"a": "b"}, seed=4, max_tokens=9,
+            client, route, "count", tools=tools, temperature=0.3, metadata={"a": "b"}, seed=4, max_tokens=9,
             response_format={"type": "json_object"}, extra_body={"new_parameter": 1, "nanosmith": {}},
         )  # fmt: skip
     finally:
@@ -256,10 +259,13 @@ def test_stored_completions(client: OpenAI) -> None:
 
 
 def test_observers_are_told(client: OpenAI, routed: Routed) -> None:
-    """Of every answer, whole or streamed, with who was asked; one that fails harms nobody."""
+    """Of every answer of the routes that they want, streamed too, with who was asked; one that fails harms nobody."""
     told: list[RouteEvent] = []
 
     class Watching:
+        def wants(self, route: Route) -> bool:
+            return route.name != "sure"
+
         def answered(self, event: RouteEvent) -> None:
             told.append(event)
             raise RuntimeError("a bug")
@@ -268,6 +274,7 @@ def test_observers_are_told(client: OpenAI, routed: Routed) -> None:
     observers.add(Watching())
     try:
         ask(client, "unsure", "where is my parcel")
+        ask(client, "sure", "where is my parcel")
         read(client.chat.completions.create(model="text", messages=say("count"), stream=True))
     finally:
         observers._all.pop()

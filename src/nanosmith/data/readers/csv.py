@@ -1,10 +1,12 @@
-"""CSV: a header with `text` and `label` or `labels`, optional `context` and `id`; RFC 4180 quoting, commas, UTF-8."""
+"""CSV: a header with `text` and `label` or `labels`, optional `context` and `id`; RFC 4180 quoting, UTF-8. Columns are
+separated by commas, semicolons or tabs."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from nanosmith.data.reading import BadLine, Reading
 from nanosmith.data.rows import LABEL_KEYS, add_row
 
 USED = ("text", *LABEL_KEYS, "context", "id")
-HEADER_REMEDY = "Begin the file with a line such as: text,label. Separate columns by commas."
+SEPARATORS = (",", ";", "\t")
+HEADER_REMEDY = "Begin the file with a line such as: text,label. Separate columns by commas, semicolons or tabs."
 
 
 def read(path: Path) -> Reading:
@@ -49,7 +52,9 @@ def rows(path: Path, reading: Reading, *, labelled: bool = True) -> Iterator[tup
 
 def _rows(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with the line they begin on. Rows that break the quoting rules become Problems."""
-    rows = csv.reader((f"{text or ''}\n" for _, text in text_lines(path, reading)), strict=True)
+    lines = (f"{text or ''}\n" for _, text in text_lines(path, reading))
+    header = next(lines, "")
+    rows = csv.reader(chain([header], lines), delimiter=_separator(header), strict=True)
     while True:
         begin = rows.line_num + 1
         try:
@@ -63,6 +68,15 @@ def _rows(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
             continue
         if any(cells):
             yield begin, cells
+
+
+def _separator(header: str) -> str:
+    """What separates the column `text` from others in this line; a comma where nothing does."""
+    for mark in SEPARATORS:
+        names = [cell.strip(' \n"').lower() for cell in header.split(mark)]
+        if "text" in names and len(names) > 1:
+            return mark
+    return ","
 
 
 def _columns(cells: list[str], *, labelled: bool) -> list[str]:

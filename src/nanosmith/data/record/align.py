@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from nanosmith.core.errors import InputError
-from nanosmith.core.record import ENTITIES, Field, RecordForm
+from nanosmith.core.record import Field, RecordForm
 from nanosmith.data.dataset import Dataset
-from nanosmith.data.record.columns import ABSENT, is_missing
+from nanosmith.data.record.columns import ABSENT, entities_of, is_missing
 from nanosmith.data.record.locate import Place, Text
 from nanosmith.data.record.occurrence import best_places, choose
 
@@ -102,7 +102,7 @@ def _apart(candidates: list[list[Place]], items: Sequence[Any], whose: Sequence[
 
 
 def _entities(content: dict[str, Any], shift: int) -> list[tuple[str, int, int]]:
-    return [(one["label"], one["start"] + shift, one["end"] + shift) for one in content.get(ENTITIES, [])]
+    return [(one["label"], one["start"] + shift, one["end"] + shift) for one in entities_of(content)]
 
 
 def _class_of(field: Field, content: dict[str, Any]) -> int | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
-from nanosmith.core.record import ENTITIES
+from nanosmith.core.record import ENTITIES, Inner
 
 MAX_FIELDS = 200  # paths of all answers together; objects with more have keys that are data
 MAX_DEPTH = 16  # levels of an answer
+Counts: TypeAlias = dict[tuple[str, ...], Counter[str]]
 
 
 class _Absent:
@@ -42,6 +44,35 @@ class Unlike(Exception):
     """The answers are not objects of one shape; the message says why."""
 
 
+def inner_objects(answers: Sequence[Mapping[str, Any]]) -> tuple[Inner, ...]:
+    """The objects that are null or empty in some answers, and what they mostly are where they have no field; those that
+    are mostly absent are left out."""
+    counts: Counts = {}
+    for answer in answers:
+        _count_objects(answer, (), counts)
+    return tuple(
+        Inner(path, "null" if found["null"] > found["empty"] else "empty")
+        for path, found in sorted(counts.items(), key=lambda pair: len(pair[0]))
+        if found["object"] and found["null"] + found["empty"] > _absent(path, found, counts, len(answers))
+    )
+
+
+def _count_objects(value: Mapping[str, Any], path: tuple[str, ...], counts: Counts) -> None:
+    """Of each key that holds an object: in how many it is one with fields, an empty one, or null."""
+    for key, inner in value.items():
+        kind = "null" if inner is None else "empty" if inner == {} else "object" if isinstance(inner, dict) else ""
+        if kind:
+            counts.setdefault((*path, key), Counter())[kind] += 1
+        if kind == "object" and len(path) < MAX_DEPTH:
+            _count_objects(inner, (*path, key), counts)
+
+
+def _absent(path: tuple[str, ...], found: Counter[str], counts: Counts, n: int) -> int:
+    """In how many of the objects around it (n answers, or the outer object) there is no such key."""
+    around = counts[path[:-1]]["object"] + counts[path[:-1]]["empty"] if len(path) > 1 else n
+    return around - found.total()
+
+
 def is_missing(value: Any) -> bool:
     return value is ABSENT or value is None or value in ("", [], {})
 
@@ -50,7 +81,8 @@ def columns(answers: Sequence[Mapping[str, Any]]) -> list[Column]:
     """A Column for each field, in the order of the answers; entities with offsets aside. Raises Unlike."""
     order: list[tuple[str, ...]] = []
     known: set[tuple[str, ...]] = set()
-    leaves = [dict(_leaves(answer, ())) for answer in answers]
+    aside = {ENTITIES} if have_entities(answers) else set()
+    leaves = [dict(_leaves({k: v for k, v in answer.items() if k not in aside}, ())) for answer in answers]
     for found in leaves:
         last = -1
         for path in found:
@@ -63,7 +95,11 @@ def columns(answers: Sequence[Mapping[str, Any]]) -> list[Column]:
                 order.insert(last, path)
                 known.add(path)
     made = [Column(path, [found.get(path, ABSENT) for found in leaves]) for path in order]
-    return [column for column in made if not _is_parent(column, order)]
+    kept = [column for column in made if not _is_parent(column, order)]
+    for name, count in Counter(column.name for column in kept).items():
+        if count > 1:
+            raise Unlike(f"two fields are called {name!r}, as a key holds a point")
+    return kept
 
 
 def _leaves(value: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -73,7 +109,7 @@ def _leaves(value: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[t
     for key, inner in value.items():
         if isinstance(inner, dict) and inner:
             yield from _leaves(inner, (*path, key))
-        elif path or key != ENTITIES or not is_entities(inner):
+        else:
             yield (*path, key), inner
 
 
@@ -82,6 +118,18 @@ def is_entities(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(one, dict) and {"label", "start", "end"} <= one.keys() for one in value
     )
+
+
+def have_entities(answers: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the key "entities" holds entities with offsets; else it is a field like others."""
+    held = [answer[ENTITIES] for answer in answers if answer.get(ENTITIES) is not None]
+    return bool(held) and all(map(is_entities, held))
+
+
+def entities_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entities with offsets of an answer; none where the key holds something else."""
+    held: Any = answer.get(ENTITIES)
+    return held if is_entities(held) else []
 
 
 def _is_parent(column: Column, paths: Sequence[tuple[str, ...]]) -> bool:

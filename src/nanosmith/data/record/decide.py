@@ -22,6 +22,7 @@ from nanosmith.data.record.normals import Fit, best_normal
 RARE = 5  # a value that occurs less often is too rare to be learnt as a class
 FEW_VALUES = 10  # up to so many, each of them seen often, are a choice, though they stand in the texts
 COPIED = 0.5  # share of the values that must be made of what stands in the texts, where they are copied
+LISTED = 0.95  # share of the lists' items that must stand in the texts, and of the lists that must be in their order
 RARELY_THERE = 0.05  # share of the examples up to which a field that is neither does not decide about the whole task
 
 
@@ -51,7 +52,23 @@ def decide(column: Column, texts: Sequence[Text], *, is_open: bool = False) -> D
     fit = best_normal([value for value, _ in scalars], [text for _, text in scalars])
     if is_open and fit.explained >= COPIED:
         return _copied(column, fit.normal, lists > 0, "the schema leaves its values open")
+    if lists and fit.explained >= LISTED and _in_text_order(present, fit.normal):
+        return _copied(column, fit.normal, True, "the lists follow the texts")
     return _weighed(column, counts, fit, lists > 0, len(present) / len(column.values))
+
+
+def _in_text_order(present: Sequence[tuple[Any, Text]], normal: str) -> bool:
+    """Whether most lists have their items in the order of the text, and not more of them in alphabetical order: a
+    choice would lose it."""
+    follows = sorts = longer = 0
+    for items, text in present:
+        places = [text.places(item, normal)[:1] for item in items]
+        if len(items) < 2:
+            continue
+        longer += 1
+        follows += places == sorted(places)
+        sorts += list(map(_text, items)) == sorted(map(_text, items))
+    return longer > 0 and follows >= LISTED * longer and follows > sorts
 
 
 def _weighed(column: Column, counts: Counter[str], fit: Fit, many: bool, present: float) -> Decision:
@@ -73,8 +90,7 @@ def _weighed(column: Column, counts: Counter[str], fit: Fit, many: bool, present
 
 def _chosen(column: Column, counts: Counter[str], many: bool, why: str) -> Decision:
     if many:
-        values = tuple(sorted(value for value, _ in counts.most_common(MAX_LABELS)))
-        return Decision(Field(column.path, "choices", values), why)
+        return Decision(members_field(column, [value for value, _ in counts.most_common(MAX_LABELS)]), why)
     texts = Counter(_text(value) for value in column.values if value is not ABSENT)
     return Decision(chosen_field(column, (value for value, _ in texts.most_common(MAX_LABELS))), why)
 
@@ -85,6 +101,20 @@ def chosen_field(column: Column, values: Iterable[str]) -> Field:
     if len(texts) == 1 and ABSENT not in column.values:
         return Field(column.path, "constant", texts)
     return Field(column.path, "choice", texts, missing="absent" if ABSENT in column.values else None)
+
+
+def members_field(column: Column, values: Iterable[str]) -> Field:
+    """The field that is a list of some of these values (JSON texts), in the order that the examples' lists mostly have:
+    the share of the others in a list before which a value stands."""
+    before, others = Counter[str](), Counter[str]()
+    for value in column.values:
+        items = [_text(item) for item in value] if isinstance(value, list) else []
+        for i, item in enumerate(items):
+            before[item] += len(items) - 1 - i
+            others[item] += len(items) - 1
+    order = sorted(values, key=lambda value: (-before[value] / max(1, others[value]), value))
+    missing = missing_of(column)
+    return Field(column.path, "choices", tuple(order), missing=None if missing == "empty" else missing)
 
 
 def _copied(column: Column, normal: str, many: bool, why: str) -> Decision:

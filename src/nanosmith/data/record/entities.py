@@ -10,6 +10,8 @@ from nanosmith.data.reading import BadLine, json_type
 
 SHAPE = 'Write {"label": "city", "start": 0, "end": 5, "text": "Paris"}; `end` is the character after the last.'
 COUNT = "Count characters (Unicode code points) from 0; `end` is the character after the last."
+UNITS = {"utf-8": "bytes", "utf-16-le": "UTF-16 units"}
+"""What offsets count by mistake, and the encoding in which they do."""
 
 
 def checked_entities(content: object, text: str) -> list[dict[str, Any]]:
@@ -62,12 +64,13 @@ def _checked(entity: object, text: str, where: str) -> dict[str, Any]:
         raise BadLine("empty_span", f"{where}: the span [{start}, {end}) is empty", COUNT)
     if not start < end <= len(text):
         message = f"{where}: the span [{start}, {end}) is not in the text, which has {len(text):,} characters"
-        raise BadLine("span_outside", message, COUNT)
+        raise BadLine("span_outside", message, _unit(entity.get("text"), text, start, end) + COUNT)
     wanted = entity.get("text", text[start:end])
     if wanted != text[start:end]:
         got = shown(wanted) if isinstance(wanted, str) else json_type(wanted)
-        message = f"{where}: at [{start}, {end}) stands {shown(text[start:end])}, not {got}"
-        raise BadLine("span_text", message, _remedy(wanted, text, start, end))
+        place, remedy = _place_and_remedy(wanted, text, start, end)
+        message = f"{where}: at [{start}, {end}) stands {shown(text[start:end])}, not {got}{place}"
+        raise BadLine("span_text", message, remedy)
     return {"label": label.strip(), "start": start, "end": end, "text": wanted}
 
 
@@ -79,17 +82,26 @@ def _offset(entity: dict[str, Any], key: str, where: str) -> int:
     return value
 
 
-def _remedy(wanted: object, text: str, start: int, end: int) -> str:
-    """Where the wanted text stands, nearest first."""
+def _place_and_remedy(wanted: object, text: str, start: int, end: int) -> tuple[str, str]:
+    """Where the wanted text stands nearest, as the end of a message; and what to do."""
     if not isinstance(wanted, str) or not wanted:
-        return "Write the characters of the span as `text`, or leave it out."
+        return "", "Write the characters of the span as `text`, or leave it out."
     places = [i for i in range(len(text) - len(wanted) + 1) if text.startswith(wanted, i)]
     if not places:
-        return "It is nowhere in the text: write the entity as it stands there."
+        return "", "It is nowhere in the text: write the entity as it stands there."
     nearest = min(places, key=lambda i: abs(i - start))
-    is_bytes = text.encode("utf-8", "surrogatepass")[start:end] == wanted.encode("utf-8", "surrogatepass")
-    why = "; the offsets count bytes" if is_bytes else ""
-    return f"It stands at [{nearest}, {nearest + len(wanted)}){why}. {COUNT}"
+    remedy = _unit(wanted, text, start, end) + COUNT
+    return f", which stands at [{nearest}, {nearest + len(wanted)})", remedy
+
+
+def _unit(wanted: object, text: str, start: int, end: int) -> str:
+    """A sentence on what the offsets count instead of characters, empty where that is not known."""
+    for encoding, name in UNITS.items():
+        width = len("a".encode(encoding))
+        piece = text.encode(encoding, "surrogatepass")[width * start : width * end]
+        if isinstance(wanted, str) and piece and piece == wanted.encode(encoding, "surrogatepass"):
+            return f"The offsets count {name}. "
+    return ""
 
 
 def _place(entity: dict[str, Any]) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from nanosmith.core.record import ENTITIES, Field, RecordForm
+from nanosmith.core.record import Field, RecordForm
 from nanosmith.data.checks import listed
 from nanosmith.data.problem import shown
-from nanosmith.data.record.columns import ABSENT, Column, Unlike, columns, is_entities
-from nanosmith.data.record.decide import Decision, chosen_field, decide
+from nanosmith.data.record.columns import ABSENT, Column, Unlike, columns, entities_of, have_entities, inner_objects
+from nanosmith.data.record.decide import Decision, chosen_field, decide, members_field
 from nanosmith.data.record.locate import Text
 from nanosmith.data.record.schema import Spec, schema_of, specs_of
 
@@ -37,18 +37,17 @@ def build(
     function: str | None = None,
 ) -> Built:  # fmt: skip
     """The form of these answers (N) to these texts (N)."""
-    labels = tuple(sorted({
-        entity["label"] for answer in answers if is_entities(answer.get(ENTITIES)) for entity in answer[ENTITIES]
-    }))  # fmt: skip
+    with_entities = [answer for answer in answers if entities_of(answer)] if have_entities(answers) else []
+    labels = tuple(sorted({entity["label"] for answer in with_entities for entity in entities_of(answer)}))
     specs = {} if schema is None else specs_of(schema)
     try:
-        found = [column for column in columns(answers) if column.path[0] != ENTITIES or not labels]
+        found = columns(answers)
         looked_in = [Text(text) for text in texts]
         decisions = [_decided(column, looked_in, specs.get(column.path)) for column in found]
     except Unlike as unlike:
         return Built(None, (f"{str(unlike).capitalize()}.",))
     fields = tuple(decision.field for decision in decisions)
-    form = RecordForm(fields, labels, {}, function)
+    form = RecordForm(fields, labels, {}, function, inner_objects(answers))
     form = msgspec.structs.replace(form, schema=schema_of(form) if schema is None else schema)
     openly = [decision for decision in decisions if decision.open]
     why = [f"The field {shown(decision.field.name)}: {decision.why}." for decision in openly]
@@ -60,7 +59,7 @@ def _decided(column: Column, texts: Sequence[Text], spec: Spec | None) -> Decisi
     if spec is None or spec.values is None:
         return decide(column, texts, is_open=spec is not None)
     if spec.many:
-        return Decision(Field(column.path, "choices", spec.values), "the schema names its values")
+        return Decision(members_field(column, spec.values), "the schema names its values")
     seen = {msgspec.json.encode(value).decode() for value in column.values if value is not ABSENT}
     values = {*spec.values, *({"null"} & seen)}
     return Decision(chosen_field(column, values), "the schema names its values")

@@ -13,13 +13,19 @@ import msgspec
 
 from nanosmith.core import dates
 from nanosmith.core.normal import normalise
-from nanosmith.core.numbers import DIGITS, WORDS
+from nanosmith.core.numbers import DIGITS, SCALES, SUFFIXES, WORDS
 
 Place = tuple[int, int]
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Letters of scripts that write no spaces between words, or add endings to them: Thai to Khmer, Chinese, Japanese,
+Korean. Beside them any place may be the border of a word."""
 MOST_PLACES = 64  # of one value in one text
 FIGURES = (
     re.compile(rf"(?<![\w.,])[-−]?(?:{DIGITS}|[.,]\d+)(?!\d)"),
     re.compile(r"(?<!\d)[-−]?\d+(?:[.,'’]\d+)*(?!\d)"),
+    re.compile(rf"(?<![\w.,])[-−]?(?:{DIGITS})\s?(?:{'|'.join((*SUFFIXES, *SCALES))})\b", re.I),
 )
 _WORD = "|".join(sorted(WORDS - {"a", "an"}, key=len, reverse=True))
 IN_WORDS = re.compile(
@@ -67,11 +73,8 @@ class Text:
         return found
 
     def is_word(self, place: Place) -> bool:
-        """Whether no letter or digit stands right before or after."""
-        begin, end = place
-        return not (begin and self.text[begin - 1].isalnum() and self.text[begin].isalnum()) and not (
-            end < len(self.text) and self.text[end].isalnum() and self.text[end - 1].isalnum()
-        )
+        """Whether no letter or digit of the same word stands right before or after."""
+        return not any(0 < at < len(self.text) and _are_joined(*self.text[at - 1 : at + 1]) for at in place)
 
     def _verbatim(self, value: str) -> list[Place]:
         return (
@@ -133,6 +136,11 @@ def _bare(text: str) -> Iterator[tuple[int, str]]:
     for i, c in enumerate(text):
         if c.isalnum():
             yield i, c.lower() if c.isascii() else unicodedata.normalize("NFKD", c.casefold())[0]
+
+
+def _are_joined(one: str, other: str) -> bool:
+    """Whether two neighbours are of one word or number."""
+    return one.isalnum() and other.isalnum() and not (UNSPACED.match(one) or UNSPACED.match(other))
 
 
 def _ends(value: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ WORTH = 0.01  # share of the values that a later normaliser must explain more th
 COPIES = (
     "verbatim", "spaces", "spaces+commas", "spaces+tight", "spaces+strip", "spaces+lower", "spaces+upper",
     "spaces+title", "nospace", "nospace+upper", "nospace+lower", "spaces+tight+upper", "spaces+tight+lower", "digits",
-    "alnum", "alnum+upper",
+    "alnum", "alnum+upper", "spaces+nfkc",
 )  # fmt: skip
 NUMBERS = (
     "integer", "number", "float", "integer:comma", "number:comma", "float:comma", "percent", "percent:comma",

@@ -8,16 +8,18 @@ from typing import Any
 
 import msgspec
 
-from nanosmith.core.record import ENTITIES, Field, RecordForm
+from nanosmith.core.record import Field, RecordForm
 from nanosmith.data.checks import listed, spelling_problems, warning
 from nanosmith.data.dataset import Dataset
 from nanosmith.data.problem import Problem, shown
 from nanosmith.data.record.align import Aligned, align, value_of
-from nanosmith.data.record.columns import is_missing
+from nanosmith.data.record.columns import entities_of, is_missing
 from nanosmith.data.record.entities import nested
+from nanosmith.data.record.locate import Text
 from nanosmith.data.record.normals import explains
 
 COPIED = ("span", "spans")
+INSIDE = 0.1  # share of the entities that must cut words so that it is told
 
 
 class FieldRow(msgspec.Struct, frozen=True):
@@ -43,7 +45,10 @@ class RecordReport(msgspec.Struct, frozen=True):
 
 def record_report(dataset: Dataset) -> RecordReport:
     """Of a Dataset of kind record."""
-    aligned = align(dataset)
+    return _report(dataset, align(dataset))
+
+
+def _report(dataset: Dataset, aligned: Aligned) -> RecordReport:
     contents = [msgspec.json.decode(str(value)) for value in dataset.values]
     rows = [_row(field, dataset, contents, aligned) for field in aligned.form.fields]
     return RecordReport(tuple(rows), _entity_counts(aligned))
@@ -51,12 +56,13 @@ def record_report(dataset: Dataset) -> RecordReport:
 
 def record_problems(dataset: Dataset) -> list[Problem]:
     """Everything that is worth knowing before training on records."""
-    report = record_report(dataset)
+    aligned = align(dataset)
+    report = _report(dataset, aligned)
     contents = [msgspec.json.decode(str(value)) for value in dataset.values]
     problems: list[Problem] = []
     for row, field in zip(report.fields, _form(dataset).fields):
         problems += _not_copied(row, field, dataset, contents)
-    problems += _nested(dataset, contents)
+    problems += [*_nested(dataset, contents), *_inside_words(dataset, aligned)]
     return [*problems, *_labels_once(dataset, report.entities), *spelling_problems(report.entities)]
 
 
@@ -128,7 +134,7 @@ def _not_copied(row: FieldRow, field: Field, dataset: Dataset, contents: Sequenc
 
 def _nested(dataset: Dataset, contents: Sequence[Any]) -> list[Problem]:
     """Entities inside of one with another label; other overlaps are errors of their lines."""
-    found = {i: text for i, content in enumerate(contents) if (text := nested(content.get(ENTITIES) or []))}
+    found = {i: text for i, content in enumerate(contents) if (text := nested(entities_of(content)))}
 
     def describe(i: int) -> str:
         return f"line {dataset.examples[i].line}: {found[i]}"
@@ -136,6 +142,27 @@ def _nested(dataset: Dataset, contents: Sequence[Any]) -> list[Problem]:
     message = f"examples with an entity inside of one with another label: {len(found):,}; they are learnt as they stand"
     remedy = "If one of the two is enough, remove the other."
     return warning("nested_entities", message, remedy, dataset, list(found), describe)
+
+
+def _inside_words(dataset: Dataset, aligned: Aligned) -> list[Problem]:
+    """Entities whose borders cut words, where they are many: their offsets may count something else."""
+    labels = set(aligned.form.entities)
+    cut: dict[int, str] = {}
+    total = inside = 0
+    for i, (text, one) in enumerate(zip(map(Text, aligned.texts), aligned.examples)):
+        places = [(begin, end) for name, begin, end in one.spans if name in labels]
+        wrong = [place for place in places if not text.is_word(place)]
+        total, inside = total + len(places), inside + len(wrong)
+        cut |= {i: text.text[slice(*wrong[0])]} if wrong else {}
+
+    def describe(i: int) -> str:
+        return f"line {dataset.examples[i].line}: {shown(cut[i])}"
+
+    if inside < INSIDE * total:
+        return []
+    message = f"entities that begin or end inside of a word: {inside:,} of {total:,}"
+    remedy = "Look whether the offsets count characters (Unicode code points)."
+    return warning("inside_words", message, remedy, dataset, list(cut), describe)
 
 
 def _labels_once(dataset: Dataset, counts: dict[str, int]) -> list[Problem]:

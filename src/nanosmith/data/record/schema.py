@@ -85,6 +85,12 @@ def schema_of(form: RecordForm) -> dict[str, Any]:
         place["properties"][field.path[-1]] = _of_field(field)
         if not optional:
             place["required"].append(field.path[-1])
+    for inner in form.inner:
+        around = root
+        for key in inner.path[:-1]:
+            around = around["properties"][key]
+        around["required"].append(inner.path[-1])
+        around["properties"][inner.path[-1]]["type"] = ["object", "null"] if inner.missing == "null" else "object"
     _require_parents(root)
     if form.entities:
         root["properties"][ENTITIES] = {"type": "array", "items": _of_entities(form.entities)}
@@ -101,7 +107,7 @@ def _require_parents(schema: dict[str, Any]) -> None:
     for key, inner in schema["properties"].items():
         if "properties" in inner:
             _require_parents(inner)
-            if inner["required"]:
+            if inner["required"] and key not in schema["required"]:
                 schema["required"].append(key)
 
 
@@ -109,13 +115,18 @@ def _of_field(field: Field) -> dict[str, Any]:
     if field.type in ("choice", "constant"):
         return {"enum": [msgspec.json.decode(value) for value in field.values]}
     if field.type == "choices":
-        return {"type": "array", "items": {"enum": [msgspec.json.decode(value) for value in field.values]}}
+        items = {"enum": [msgspec.json.decode(value) for value in field.values]}
+        return {"type": _or_null("array", field), "items": items}
     one = _type_of(field.normal)
     if field.type == "spans":
-        return {"type": ["array", "null"] if field.missing == "null" else "array", "items": {"type": one}}
+        return {"type": _or_null("array", field), "items": {"type": one}}
     if field.missing == "empty" and one != "string":
         return {"anyOf": [{"type": one}, {"const": ""}]}
-    return {"type": [one, "null"] if field.missing == "null" else one}
+    return {"type": _or_null(one, field)}
+
+
+def _or_null(kind: str, field: Field) -> str | list[str]:
+    return [kind, "null"] if field.missing == "null" else kind
 
 
 def _type_of(normal: str) -> str:

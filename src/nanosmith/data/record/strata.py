@@ -6,17 +6,17 @@ from typing import Any
 
 import msgspec
 
-from nanosmith.core.record import ENTITIES, RecordForm
+from nanosmith.core.record import RecordForm
 from nanosmith.data.dataset import Dataset
 from nanosmith.data.record.align import value_of
-from nanosmith.data.record.columns import is_missing
+from nanosmith.data.record.columns import entities_of, is_missing
 
 
 def strata(dataset: Dataset, i: int) -> set[str]:
     """Of the example at a position: the labels of its entities, its chosen values, and which copies it has."""
     form = dataset.task.record or RecordForm()
     content: dict[str, Any] = msgspec.json.decode(str(dataset.values[i]))
-    found = {f"entity {one['label']}" for one in content.get(ENTITIES, [])} if form.entities else set()
+    found = {f"entity {one['label']}" for one in entities_of(content)} if form.entities else set()
     for field in form.fields:
         value = value_of(content, field.path)
         if field.type == "choice":

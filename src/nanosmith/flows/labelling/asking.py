@@ -28,6 +28,7 @@ FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
 SECOND_TRIES = 1  # how often an input that got no answer is asked about again, behind all others
 HOPELESS = (401, 403, 404)
 """Statuses that no other input would change."""
+UNKNOWN_PRICE = "unknown_price"  # of the model, where the data folder has a budget: no other input would change it
 LOOK_S = 0.2  # how often a request to stop is looked for
 
 
@@ -156,7 +157,7 @@ class _Run:
             self._stop("budget", str(error))
         elif isinstance(error, EndpointError):
             self._failed(done.question, error)
-        elif isinstance(error, InputError):
+        elif isinstance(error, InputError) and error.code != UNKNOWN_PRICE:
             self._heard(done.question, Failure("input", str(error)))
         else:
             raise error

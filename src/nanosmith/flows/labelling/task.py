@@ -51,9 +51,12 @@ def task_of(file: Path, wanted: Wanted, bundles: Iterable[Bundle]) -> Task:
 
 def _listed(wanted: Wanted) -> Task:
     labels = tuple(sorted({label.strip() for label in wanted.labels if label.strip()}))
-    if len(labels) < 2 or wanted.kind not in (None, "choice", "labels"):
-        raise InputError("labels are at least two, and of kind choice or labels", got=f"{len(labels)}, {wanted.kind}",
+    if len(labels) < 2:
+        raise InputError("too few labels", got=", ".join(labels) or "none", allowed="two different ones at least",
                          param="labels")  # fmt: skip
+    if wanted.kind not in (None, "choice", "labels"):
+        raise InputError("answers of this kind have no labels", got=f"--labels with --kind {wanted.kind}",
+                         allowed="--kind choice or --kind labels", param="kind")  # fmt: skip
     return Task("labels", labels, "json_list") if wanted.kind == "labels" else Task("choice", labels)
 
 

@@ -20,15 +20,20 @@ import msgspec
 
 from nanosmith.core.errors import InputError, NotFound, did_you_mean
 from nanosmith.jobs.webhooks.hosts import Reach
+from nanosmith.store.autopilots import State
 from nanosmith.store.ledger import Ledger, new_id
 from nanosmith.store.records import Document
 
 ENDPOINT, DELIVERY = "webhook.endpoint", "webhook.delivery"
-EVENTS = (
+ENDS = (
     "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled",
     "batch.completed", "batch.failed", "batch.cancelled", "batch.expired",
     "eval.run.succeeded", "eval.run.failed", "eval.run.canceled",
 )  # fmt: skip
+"""Of OpenAI, about what has ended; what comes after them is of this server alone."""
+CERTIFICATE_SUSPENDED, CERTIFICATE_RESTORED = "route.certificate.suspended", "route.certificate.restored"
+AUTOPILOT_STEPPED, AUTOPILOT_WITHDRAWN = "route.autopilot.stepped", "route.autopilot.withdrawn"
+EVENTS = (*ENDS, CERTIFICATE_SUSPENDED, CERTIFICATE_RESTORED, AUTOPILOT_STEPPED, AUTOPILOT_WITHDRAWN)
 MAX_ENDPOINTS = 100  # of a project
 MAX_URL_CHARS = 2048
 ADDRESS = "https://HOST/PATH, or http:// of this machine"
@@ -121,11 +126,12 @@ def new_secret() -> str:
     return SECRET + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def announce(ledger: Ledger, type: str, id: str) -> list[Document]:
-    """The deliveries of an event that tells of the object `id`: to be added where that object ends."""
+def announce(ledger: Ledger, type: str, id: str, **more: str) -> list[Document]:
+    """The deliveries of an event that tells of the object `id`, and `more` of it: to be added in the transaction that
+    makes it so."""
     assert type in EVENTS, type
     now = int(time.time())
-    body = msgspec.to_builtins(Delivery(new_event(type, id, now)))
+    body = msgspec.to_builtins(Delivery(new_event(type, id, now, **more)))
     endpoints = ledger.documents(ENDPOINT, limit=MAX_ENDPOINTS)
     return [
         Document(DELIVERY, new_id("wh_"), now, body, parent=endpoint.id, status="waiting", expires_at=now)
@@ -134,9 +140,15 @@ def announce(ledger: Ledger, type: str, id: str) -> list[Document]:
     ]
 
 
-def new_event(type: str, id: str, now: int) -> dict[str, object]:
+def announce_autopilot(ledger: Ledger, route: str, state: State, is_withdrawal: bool) -> list[Document]:
+    """The deliveries of what the autopilot of a route has decided."""
+    type = AUTOPILOT_WITHDRAWN if is_withdrawal else AUTOPILOT_STEPPED
+    return announce(ledger, type, route, phase=state.phase, text=state.why)
+
+
+def new_event(type: str, id: str, now: int, **more: str) -> dict[str, object]:
     """What is sent to tell of the object `id`."""
-    return {"id": new_id("evt_"), "object": "event", "type": type, "created_at": now, "data": {"id": id}}
+    return {"id": new_id("evt_"), "object": "event", "type": type, "created_at": now, "data": {"id": id, **more}}
 
 
 def signed_headers(id: str, body: bytes, secrets: Sequence[str], *, now: int) -> dict[str, str]:

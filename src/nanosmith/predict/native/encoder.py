@@ -29,7 +29,8 @@ from nanosmith.predict.native.library import (
     library,
 )
 from nanosmith.predict.native.onnx_file import read_graph
-from nanosmith.predict.native.plan import Head, Layer, Linear, Plan, UnknownGraph, plan_of
+from nanosmith.predict.native.plan import Head, Layer, Linear, Plan, plan_of
+from nanosmith.predict.native.walk import UnknownGraph
 from nanosmith.store.bundles import REMEDY
 
 LANES = 8  # columns of a head come in multiples of it
@@ -58,7 +59,7 @@ class NativeEncoder:
         self._codes = plan.codes is not None
         found = library()
         assert found is not None  # kernel_name() gave its name
-        arrays = _Arrays()
+        arrays = Arrays()
         self._arrays = arrays.kept  # which the encoder refers to
         self._encoder, self._run = ctypes.c_void_p(), found.nanosmith_run
         failed = found.nanosmith_open(_description(plan, arrays), KERNELS[kernel], ctypes.byref(self._encoder))
@@ -122,7 +123,7 @@ def _parts(whole: Floats, ends: Sequence[int], *, by_row: bool) -> list[Floats]:
     return [whole[start:end] for start, end in zip([0, *ends], ends)]
 
 
-class _Arrays:
+class Arrays:
     """Keeps arrays alive and gives their addresses, after a look at their type and shape."""
 
     def __init__(self) -> None:
@@ -139,7 +140,7 @@ class _Arrays:
         return self.address(array, np.float32, *shape)
 
 
-def _description(plan: Plan, arrays: _Arrays) -> DescriptionStruct:
+def _description(plan: Plan, arrays: Arrays) -> DescriptionStruct:
     vocabulary, width = plan.words.shape
     layers = (LayerStruct * len(plan.layers))(*(_layer(layer, width, arrays) for layer in plan.layers))
     arrays.kept.append(layers)
@@ -160,7 +161,7 @@ def _description(plan: Plan, arrays: _Arrays) -> DescriptionStruct:
     return found
 
 
-def _layer(layer: Layer, width: int, arrays: _Arrays) -> LayerStruct:
+def _layer(layer: Layer, width: int, arrays: Arrays) -> LayerStruct:
     attended, inner = layer.attention_out.weight.shape[0], layer.down.weight.shape[0]
     (scale1, shift1), (scale2, shift2) = layer.norm1, layer.norm2
     return LayerStruct(
@@ -171,14 +172,14 @@ def _layer(layer: Layer, width: int, arrays: _Arrays) -> LayerStruct:
     )  # fmt: skip
 
 
-def _linear(linear: Linear, inner: int, outer: int, arrays: _Arrays) -> LinearStruct:
+def _linear(linear: Linear, inner: int, outer: int, arrays: Arrays) -> LinearStruct:
     return LinearStruct(
         inner, outer, arrays.address(linear.weight, np.int8, inner, outer), arrays.floats(linear.scale, outer),
         None if linear.bias is None else arrays.floats(linear.bias, outer), arrays.floats(linear.factor, inner),
     )  # fmt: skip
 
 
-def _head(head: Head, width: int, arrays: _Arrays) -> tuple[int, int, int]:
+def _head(head: Head, width: int, arrays: Arrays) -> tuple[int, int, int]:
     """How many columns, and the addresses of weight and bias with columns up to a multiple of LANES."""
     columns = head.bias.size
     if head.weight.shape != (width, columns) or head.bias.shape != (columns,):

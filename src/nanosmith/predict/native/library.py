@@ -2,7 +2,7 @@
 
 `NANOSMITH_NATIVE` chooses: `0` for ONNX Runtime, the name of a kernel for just that one (avx2, avx512vnni, portable),
 nothing, `1` or `auto` for the best that this machine can run. Without the library, or without such instructions, ONNX
-Runtime answers. The structs are those of native/encoder.h.
+Runtime answers. The structs are those of native/encoder.h and native/decoder.h.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from nanosmith.core.errors import Misconfigured
 
 VARIABLE = "NANOSMITH_NATIVE"
 LIBRARY = Path(__file__).with_name("libencoder.so")  # so named on every platform; native/build.py makes it
-ABI = 1  # the number in native/encoder.h
+ABI = 2  # the number in native/encoder.h
 KERNELS = {"portable": 0, "avx2": 1, "avx512vnni": 2}
 BY_ITSELF = ("avx512vnni", "avx2")  # best first; the portable one is slower than ONNX Runtime, and for tests
 OFF = ("0", "off")
 AUTO = ("", "1", "auto")
-BAD_SHAPE, BAD_ID, NO_MEMORY = 1, 2, 3  # error codes
+BAD_SHAPE, BAD_ID, NO_MEMORY, BAD_KERNEL = 1, 2, 3, 4  # error codes
+PLACES = 5  # linear layers in a decoder's layer
 
 
 class LinearStruct(Structure):
@@ -53,6 +54,48 @@ class DescriptionStruct(Structure):
         ("words", c_void_p), ("word_scales", c_void_p), ("positions", c_void_p), ("norm_scale", c_void_p),
         ("norm_shift", c_void_p), ("code_table", c_void_p), ("layers", POINTER(LayerStruct)),
         ("head_weight", c_void_p), ("head_bias", c_void_p), ("tag_weight", c_void_p), ("tag_bias", c_void_p),
+    )  # fmt: skip
+
+
+class BlockLinearStruct(Structure):
+    """struct block_linear"""
+
+    _fields_ = (
+        ("inner", c_int32), ("outer", c_int32), ("bits", c_int32), ("weight", c_void_p), ("scale", c_void_p),
+    )  # fmt: skip
+
+
+class DecoderLayerStruct(Structure):
+    """struct decoder_layer"""
+
+    _fields_ = (("linear", BlockLinearStruct * PLACES), ("norm1", c_void_p), ("norm2", c_void_p))
+
+
+class DecoderDescriptionStruct(Structure):
+    """struct decoder_description"""
+
+    _fields_ = (
+        ("vocabulary", c_int32), ("width", c_int32), ("layer_count", c_int32), ("heads", c_int32), ("groups", c_int32),
+        ("head_width", c_int32), ("positions", c_int32), ("threads", c_int32), ("epsilon", c_float), ("scale", c_float),
+        ("words", c_void_p), ("cosine", c_void_p), ("sine", c_void_p), ("norm", c_void_p), ("head", BlockLinearStruct),
+        ("layers", POINTER(DecoderLayerStruct)),
+    )  # fmt: skip
+
+
+class PairStruct(Structure):
+    """struct pair"""
+
+    _fields_ = (
+        ("rank", c_int32), ("a", c_void_p), ("b", c_void_p), ("starts", c_void_p), ("ends", c_void_p),
+    )  # fmt: skip
+
+
+class StepStruct(Structure):
+    """struct step"""
+
+    _fields_ = (
+        ("token", c_int32), ("position", c_int32), ("room", c_int32), ("cache", c_void_p), ("logits", c_void_p),
+        ("adapter", POINTER(PairStruct)),
     )  # fmt: skip
 
 
@@ -94,6 +137,10 @@ def library() -> ctypes.CDLL | None:
     found.nanosmith_close.argtypes = (c_void_p,)
     found.nanosmith_close.restype = None
     found.nanosmith_run.argtypes = (c_void_p, POINTER(RequestStruct))
+    found.nanosmith_decoder_open.argtypes = (POINTER(DecoderDescriptionStruct), c_int32, POINTER(c_void_p))
+    found.nanosmith_decoder_close.argtypes = (c_void_p,)
+    found.nanosmith_decoder_close.restype = None
+    found.nanosmith_decoder_step.argtypes = (c_void_p, POINTER(StepStruct))
     return found
 
 

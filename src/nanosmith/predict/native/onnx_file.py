@@ -19,20 +19,21 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 1, 5, 11, 12
 NODE_INPUT, NODE_OUTPUT, NODE_OP, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 4, 5, 7
-ATTRIBUTE_NAME, ATTRIBUTE_FLOAT, ATTRIBUTE_INT = 1, 2, 3
-TENSOR_DIMS, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW = 1, 2, 8, 9
+ATTRIBUTE_NAME, ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_TEXT = 1, 2, 3, 4
+TENSOR_DIMS, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW, TENSOR_EXTERNAL = 1, 2, 8, 9, 13
+ENTRY_KEY, ENTRY_VALUE = 1, 2
 VALUE_NAME = 1
 TYPES: dict[int, str] = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8"}
 Array = NDArray[Any]
 
 
 class Node(NamedTuple):
-    """One operator; `attributes` has those that are a float or an integer."""
+    """One operator; `attributes` has those that are a float, an integer or a text."""
 
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: dict[str, float | int]
+    attributes: dict[str, float | int | str]
 
 
 class Graph(NamedTuple):
@@ -45,9 +46,10 @@ class Graph(NamedTuple):
 
 
 def read_graph(path: Path) -> Graph:
-    """The graph of a model; its constants stay valid as long as they are referred to."""
-    with path.open("rb") as file:
-        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    """The graph of a model; its constants stay valid as long as they are referred to. Those that lie in another file
+    are looked for in the same folder."""
+    files = _Files(path.parent)
+    content = files.content(path.name)
     graph = next((value for number, value in _fields(content) if number == MODEL_GRAPH), None)
     if not isinstance(graph, memoryview):
         raise ValueError("no graph")
@@ -56,12 +58,39 @@ def read_graph(path: Path) -> Graph:
         if number == GRAPH_NODE:
             found.nodes.append(_node(_message(value)))
         elif number == GRAPH_INITIALIZER:
-            name, array = _tensor(_message(value))
+            name, array = _tensor(_message(value), files)
             found.constants[name] = array
         elif number in (GRAPH_INPUT, GRAPH_OUTPUT):
             names = found.inputs if number == GRAPH_INPUT else found.outputs
             names += [_text(part) for field, part in _fields(_message(value)) if field == VALUE_NAME]
     return found
+
+
+class _Files:
+    """Mapped files of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, memoryview] = {}
+
+    def content(self, name: str) -> memoryview:
+        if name != Path(name).name:
+            raise ValueError("weights outside of the model's folder")
+        if name not in self._known:
+            with (self._folder / name).open("rb") as file:
+                self._known[name] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return self._known[name]
+
+    def part(self, entries: dict[str, str]) -> memoryview:
+        """What external data's `location`, `offset` and `length` say."""
+        start, size = int(entries.get("offset", 0)), int(entries.get("length", -1))
+        try:
+            whole = self.content(entries.get("location", ""))
+        except OSError as error:
+            raise ValueError("the file of the weights cannot be read") from error
+        if not 0 <= start <= start + size <= len(whole):
+            raise ValueError("weights beyond the end of their file")
+        return whole[start : start + size]
 
 
 def _node(content: memoryview) -> Node:
@@ -80,8 +109,9 @@ def _node(content: memoryview) -> Node:
     return Node(f"{domain}.{op}" if domain else op, tuple(inputs), tuple(outputs), attributes)
 
 
-def _attribute(content: memoryview) -> dict[str, float | int]:
-    name, found = "", None
+def _attribute(content: memoryview) -> dict[str, float | int | str]:
+    name = ""
+    found: float | int | str | None = None
     for number, value in _fields(content):
         if number == ATTRIBUTE_NAME:
             name = _text(value)
@@ -89,11 +119,14 @@ def _attribute(content: memoryview) -> dict[str, float | int]:
             found = value - (1 << 64) if value >> 63 else value
         elif number == ATTRIBUTE_FLOAT and isinstance(value, memoryview):
             found = struct.unpack("<f", value)[0]
+        elif number == ATTRIBUTE_TEXT:
+            found = _text(value)
     return {} if found is None else {name: found}
 
 
-def _tensor(content: memoryview) -> tuple[str, Array]:
+def _tensor(content: memoryview, files: _Files) -> tuple[str, Array]:
     name, shape, kind, raw = "", [], 0, memoryview(b"")
+    outside: dict[str, str] = {}
     for number, value in _fields(content):
         if number == TENSOR_DIMS:
             shape += [value] if isinstance(value, int) else list(_varints(value))
@@ -103,9 +136,18 @@ def _tensor(content: memoryview) -> tuple[str, Array]:
             name = _text(value)
         elif number == TENSOR_RAW:
             raw = _message(value)
+        elif number == TENSOR_EXTERNAL:
+            outside.update([_entry(_message(value))])
     if kind not in TYPES:
         raise ValueError(f"tensor {name!r} has a type that is not read")
+    if outside:
+        raw = files.part(outside)
     return name, np.frombuffer(raw, TYPES[kind]).reshape(shape)
+
+
+def _entry(content: memoryview) -> tuple[str, str]:
+    found = {number: _text(value) for number, value in _fields(content)}
+    return found.get(ENTRY_KEY, ""), found.get(ENTRY_VALUE, "")
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanosmith.predict.graph_names import CODE_INPUT, EMBEDDING, INPUT, OUTPUT, TAGS, TOKENS
-from nanosmith.predict.native.onnx_file import Graph, Node
+from nanosmith.predict.native.onnx_file import Graph
+from nanosmith.predict.native.walk import MS, Walk
+from nanosmith.predict.packed import BLOCK, MIDDLE, unpack
 
-MS = "com.microsoft."
+FLOAT, INT8, INT32 = 1, 3, 6  # types in ONNX
 Array = NDArray[Any]
-
-
-class UnknownGraph(ValueError):
-    """A graph that the kernel does not know; the message says where it is different."""
 
 
 class Linear(NamedTuple):
@@ -78,7 +76,7 @@ class Plan(NamedTuple):
 
 def plan_of(graph: Graph) -> Plan:
     """Raises UnknownGraph where a node is not what `graph.build` writes."""
-    walk = _Walk(graph)
+    walk = Walk(graph)
     words, scales, positions, norm, epsilon, hidden = _embed(walk)
     codes = None
     if CODE_INPUT in graph.inputs:
@@ -105,60 +103,28 @@ def plan_of(graph: Graph) -> Plan:
     return plan
 
 
-class _Walk:
-    """Goes through nodes in order."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph, self._place = graph, 0
-
-    @property
-    def at_end(self) -> bool:
-        return self._place == len(self._graph.nodes)
-
-    @property
-    def last(self) -> Node:
-        """The node that was taken last."""
-        return self._graph.nodes[self._place - 1]
-
-    def next_is(self, op: str) -> bool:
-        return not self.at_end and self._graph.nodes[self._place].op == op
-
-    def take(self, op: str, *wanted: str | None) -> tuple[str, list[Array]]:
-        """The first output of the next node, and its constants. Its inputs must be the `wanted` names; None stands for
-        a constant, "" for one that is left out."""
-        if not self.next_is(op):
-            found = "the end" if self.at_end else self._graph.nodes[self._place].op
-            raise UnknownGraph(f"node {self._place} is {found} where {op} is known")
-        node = self._graph.nodes[self._place]
-        self._place += 1
-        self.expect(len(node.inputs) == len(wanted))
-        constants = []
-        for name, known in zip(node.inputs, wanted):
-            self.expect(name in self._graph.constants if known is None else name == known)
-            if known is None:
-                constants.append(self._graph.constants[name])
-        return node.outputs[0], constants
-
-    def expect(self, holds: bool) -> None:
-        if not holds:
-            raise UnknownGraph(f"node {self._place - 1} is not as it is known")
-
-
-def _embed(walk: _Walk) -> tuple[Array, Array, Array, tuple[Array, Array], float, str]:
-    rows, (words,) = walk.take("Gather", None, INPUT)
+def _embed(walk: Walk) -> tuple[Array, Array, Array, tuple[Array, Array], float, str]:
+    name, packed = _packed(walk)
+    if packed is not None:
+        name, _ = walk.take("Transpose", name)
+    rows, constants = walk.take("Gather", name, INPUT)
+    words = constants[0] if packed is None else np.ascontiguousarray(packed.T)
     walk.expect(words.dtype == np.int8 and words.ndim == 2)
     rows, _ = walk.take("Cast", rows)
     picked, (scales,) = walk.take("Gather", None, INPUT)
     scaled, _ = walk.take("Mul", rows, picked)
     length, _ = walk.take("Shape", INPUT)
-    places, (positions, start, axis) = walk.take("Slice", None, None, length, None)
+    name, positions = _int8_places(walk)
+    places, constants = walk.take("Slice", name, None, length, None)
+    *given, start, axis = constants
+    positions = given[0] if positions is None else positions
     walk.expect(start.tolist() == [0] and axis.tolist() == [0])
     total, _ = walk.take("Add", scaled, places)
     hidden, norm = walk.take("LayerNormalization", total, None, None)
     return words, scales, positions, (norm[0], norm[1]), _epsilon(walk), hidden
 
 
-def _layer(walk: _Walk, x: str, epsilon: float) -> tuple[Layer, str]:
+def _layer(walk: Walk, x: str, epsilon: float) -> tuple[Layer, str]:
     qkv_out, qkv = _linear(walk, x, bias=True)
     walk.take("Split", qkv_out)
     thirds = walk.last.outputs
@@ -177,32 +143,77 @@ def _layer(walk: _Walk, x: str, epsilon: float) -> tuple[Layer, str]:
     ), x  # fmt: skip
 
 
-def _linear(walk: _Walk, x: str, *, bias: bool) -> tuple[str, Linear]:
+def _linear(walk: Walk, x: str, *, bias: bool) -> tuple[str, Linear]:
     smooth, (factor,) = walk.take("Mul", x, None)
-    given = [smooth, None, None, "", *([None] if bias else [])]
-    out, (weight, scale, *added) = walk.take(MS + "DynamicQuantizeMatMul", *given)
+    name, packed = _packed(walk)
+    given = [smooth, name, None, "", *([None] if bias else [])]
+    out, constants = walk.take(MS + "DynamicQuantizeMatMul", *given)
+    weight, scale, *added = constants if packed is None else [packed, *constants]
     walk.expect(weight.dtype == np.int8 and weight.ndim == 2)
     return out, Linear(weight, scale, factor, added[0] if added else None)
 
 
-def _add_and_norm(walk: _Walk, y: str, x: str, epsilon: float) -> tuple[str, tuple[Array, Array], Array]:
+def _packed(walk: Walk) -> tuple[str | None, Array | None]:
+    """Name and value (K, M) of int8 weights that the next nodes make of four-bit ones, if they do."""
+    if not walk.next_is("Mod"):
+        return None, None
+    low, (packed, sixteen) = walk.take("Mod", None, None)
+    high, (again, four) = walk.take("BitShift", None, None)
+    walk.expect(packed is again and packed.dtype == np.uint8 and packed.ndim == 2)
+    walk.expect(sixteen == 16 and four == 4 and walk.last.attributes == {"direction": "RIGHT"})
+    weights = unpack(packed)
+    (inner, columns), blocks = weights.shape, len(weights) // BLOCK
+    joined, _ = walk.take("Concat", low, high)
+    name, (sizes,) = walk.take("Split", joined, None)
+    walk.expect(sizes.tolist() == [inner, blocks] and walk.last.attributes == {"axis": 0})
+    steps = walk.last.outputs[1]
+    numbers, steps = _whole(walk, name, [blocks, BLOCK, columns]), _whole(walk, steps, [blocks, 1, columns])
+    middled, (middle,) = walk.take("Sub", numbers, None)
+    name, _ = walk.take("Mul", middled, steps)
+    name, _ = walk.take("Cast", name)
+    walk.expect(middle == MIDDLE and walk.last.attributes == {"to": INT8})
+    name, (shape,) = walk.take("Reshape", name, None)
+    walk.expect(shape.tolist() == [inner, columns])
+    return name, weights
+
+
+def _whole(walk: Walk, name: str, wanted: list[int]) -> str:
+    """What is called so, in another shape and in 32 bits."""
+    shaped, (shape,) = walk.take("Reshape", name, None)
+    walk.expect(shape.tolist() == wanted)
+    name, _ = walk.take("Cast", shaped)
+    walk.expect(walk.last.attributes == {"to": INT32})
+    return name
+
+
+def _int8_places(walk: Walk) -> tuple[str | None, Array | None]:
+    """Name and value of the vectors of places that the next nodes make of int8 ones, if they do."""
+    if not walk.next_is("Cast"):
+        return None, None
+    floats, (rows,) = walk.take("Cast", None)
+    walk.expect(rows.dtype == np.int8 and walk.last.attributes == {"to": FLOAT})
+    name, (scales,) = walk.take("Mul", floats, None)
+    return name, rows * scales
+
+
+def _add_and_norm(walk: Walk, y: str, x: str, epsilon: float) -> tuple[str, tuple[Array, Array], Array]:
     out, (scale, shift, bias) = walk.take(MS + "SkipLayerNormalization", y, x, None, None, None)
     walk.expect(_epsilon(walk) == epsilon)
     return out, (scale, shift), bias
 
 
-def _head(walk: _Walk, embedding: str) -> Head:
+def _head(walk: Walk, embedding: str) -> Head:
     out, (weight, bias) = walk.take("Gemm", embedding, None, None)
     walk.expect(out == OUTPUT and not walk.last.attributes)
     return Head(weight, bias)
 
 
-def _tags(walk: _Walk, hidden: str) -> Head:
+def _tags(walk: Walk, hidden: str) -> Head:
     scores, (weight,) = walk.take("MatMul", hidden, None)
     out, (bias,) = walk.take("Add", scores, None)
     walk.expect(out == TAGS)
     return Head(weight, bias)
 
 
-def _epsilon(walk: _Walk) -> float:
+def _epsilon(walk: Walk) -> float:
     return float(walk.last.attributes.get("epsilon", 1e-5))

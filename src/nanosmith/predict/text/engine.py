@@ -44,6 +44,7 @@ class DecoderEngine:
         self.vocabulary = vocabulary
         self.context = context
         self._graph, self._prefixes, self._model, self._adapter = graph, graph.prefixes, model, adapter
+        self._native = graph.native.adapter(adapter) if graph.native else None
         self._ends = frozenset(ends)
         self._grammars = Grammars(vocabulary, graph.vocabulary, tuple(ends))
 
@@ -62,7 +63,7 @@ class DecoderEngine:
             yield WAITING
         matcher = compiling.matcher() if compiling else None
         answer = _Answer(self.vocabulary, sampling, sampler, matcher, self._ends, left)
-        state = SequenceState(self._graph, len(ids) + left, self._adapter)
+        state = SequenceState(self._graph, len(ids) + left, self._adapter, self._native)
         read = yield from self._read(state, ids, stopped)
         if read is None:
             return
@@ -75,7 +76,7 @@ class DecoderEngine:
             yield piece
             if stopped():
                 return
-            logits = state.run([answer.token])[0]
+            logits = state.step(answer.token)
 
     def prepare(self, grammar: Grammar) -> Compiling:
         """Begins to compile a grammar, so that `generate` need not wait for it. Raises InputError."""

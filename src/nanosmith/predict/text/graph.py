@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from nanosmith.core.errors import Damaged, InputError
+from nanosmith.predict.native.decoder import NativeAdapter, open_native_decoder
 from nanosmith.predict.text.prefixes import Prefixes
 
 Floats = npt.NDArray[np.float32]
@@ -69,7 +70,7 @@ class DecoderGraph:
             if name.startswith(LORA)
         }
         self.has_positions = POSITIONS in inputs
-        self.pasts = [name for name in inputs if name.startswith(PAST)]
+        self.pasts = sorted((name for name in inputs if name.startswith(PAST)), key=_place)
         try:
             _, self.heads, _, self.width = inputs[self.pasts[0]].shape
             self.vocabulary = next(out for out in self.session.get_outputs() if out.name == LOGITS).shape[-1]
@@ -78,6 +79,8 @@ class DecoderGraph:
             plain = False
         if not plain or ROWS not in optional:
             raise Damaged("not the graph of a decoder", where=str(folder / GRAPH_FILE), remedy=REMEDY)
+        self.native = open_native_decoder(folder / GRAPH_FILE, threads=threads)
+        """What computes single tokens; None: ONNX Runtime does."""
 
     @property
     def bytes_per_token(self) -> int:
@@ -89,11 +92,13 @@ class SequenceState:
     """What one sequence has read, as keys and values; memory is used for the tokens that were read, whatever the room.
 
     `cache` is float32 (layers × 2, heads, room, width). An adapter's matrices are inputs of the graph, bound here: two
-    sequences with different adapters never touch each other.
+    sequences with different adapters never touch each other. `native` are the same matrices for the kernel.
     """
 
-    def __init__(self, graph: DecoderGraph, room: int, adapter: Mapping[str, Floats]) -> None:
-        self._graph = graph
+    def __init__(
+        self, graph: DecoderGraph, room: int, adapter: Mapping[str, Floats], native: NativeAdapter | None = None
+    ) -> None:
+        self._graph, self._native = graph, native
         self.length = 0
         shape = (1, graph.heads, room, graph.width)
         self.cache = np.empty((len(graph.pasts), *shape[1:]), dtype=np.float32)
@@ -126,6 +131,18 @@ class SequenceState:
         found: Floats = logits[0]
         return found
 
+    def step(self, token: int) -> Floats:
+        """Reads one token that was written; the logits (V) after it, good until the next step. In the kernel where it
+        knows the graph."""
+        if self._graph.native is None or self._native is None:
+            logits: Floats = self.run([token])[0]
+            return logits
+        logits = self._logits[0, 0]
+        with self._graph.turns:
+            self._graph.native.step(token, self.length, self.cache, self._native, logits)
+        self.length += 1
+        return logits
+
     def read(self, block: Floats) -> None:
         """Takes over keys and values (layers × 2, heads, S, width) of the next S tokens, computed earlier."""
         size = block.shape[2]
@@ -142,6 +159,12 @@ class SequenceState:
 
     def _bind(self, bind: Any, name: str, values: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
         bind(name, "cpu", 0, values.dtype, shape, values.ctypes.data)
+
+
+def _place(past: str) -> tuple[int, str]:
+    """Layer by layer, keys before values."""
+    layer, part = past.removeprefix(PAST).split(".")
+    return int(layer), part
 
 
 _open: WeakValueDictionary[tuple[str, int], DecoderGraph] = WeakValueDictionary()

@@ -11,8 +11,9 @@ from nanosmith.core.errors import InputError
 from nanosmith.core.generation import Sampling
 from nanosmith.predict.text.graph import Floats
 
-NEGLIGIBLE = 40.0
-"""Nats below the likeliest: all such entries of a vocabulary together have a probability under 1e-11."""
+COLDEST = 1e-6
+"""Temperature from which on down nothing but the likeliest is drawn; float32 would divide by 0 further on."""
+ROW = 256
 SEEDS = 2**64
 
 
@@ -35,15 +36,16 @@ class Sampler:
         self._random = np.random.Generator(np.random.Philox(seed))
 
     def draw(self, logits: Floats, allowed: npt.NDArray[np.bool_] | None = None) -> int:
-        """The next token from logits (V), among the `allowed` (V)."""
-        token = self._drawn(self._shaped(logits, allowed))
+        """The next token from logits (V), among the `allowed` (V, or more: bit masks are padded)."""
+        shaped = self._shaped(logits)
+        token = self._drawn(shaped) if allowed is None else self._allowed(shaped, allowed[: shaped.size])
         self._counts[token] += 1
         return token
 
-    def _shaped(self, logits: Floats, allowed: npt.NDArray[np.bool_] | None) -> Floats:
+    def _shaped(self, logits: Floats) -> Floats:
         asked = self._sampling
         penalised = bool(self._counts) and bool(asked.presence_penalty or asked.frequency_penalty)
-        if not penalised and self._bias is None and allowed is None:
+        if not penalised and self._bias is None:
             return logits
         shaped = logits.copy()
         if penalised:
@@ -52,22 +54,33 @@ class Sampler:
             shaped[written] -= asked.presence_penalty + asked.frequency_penalty * times
         if self._bias is not None:
             shaped += self._bias
-        if allowed is not None:
-            shaped[~allowed[: shaped.size]] = -np.inf  # bit masks are padded
         return shaped
+
+    def _allowed(self, logits: Floats, allowed: npt.NDArray[np.bool_]) -> int:
+        """A token of those that `allowed` (V) leaves."""
+        if self._sampling.temperature <= 0 and allowed[first := int(logits.argmax())]:
+            return first  # nearly always, and the others need not be looked at
+        return self._drawn(np.where(allowed, logits, -np.inf))
 
     def _drawn(self, logits: Floats) -> int:
         temperature = self._sampling.temperature
         if temperature <= 0:
             return int(logits.argmax())
-        highest = float(logits.max())
-        near = np.flatnonzero(logits >= highest - NEGLIGIBLE * temperature)
-        powers = np.exp((logits[near].astype(np.float64) - highest) / temperature)
+        powers = np.exp((logits - logits.max()) / np.float32(max(temperature, COLDEST)))
         if self._sampling.top_p < 1:
-            near, powers = _nucleus(near, powers, self._sampling.top_p)
-        sums = np.cumsum(powers)
-        place = int(np.searchsorted(sums, self._random.random() * sums[-1], side="right"))
-        return int(near[min(place, len(near) - 1)])
+            tokens, powers = _nucleus(powers, self._sampling.top_p)
+            return int(tokens[self._place(powers)])
+        return self._place(powers)
+
+    def _place(self, powers: Floats) -> int:
+        """A place, as often as its share of the sum says: first a row of places, then one in it."""
+        starts = np.arange(0, len(powers), ROW)
+        rows = np.cumsum(np.add.reduceat(powers, starts, dtype=np.float64))
+        wanted = self._random.random() * rows[-1]
+        row = min(int(np.searchsorted(rows, wanted, side="right")), len(rows) - 1)
+        sums = np.cumsum(powers[starts[row] : starts[row] + ROW], dtype=np.float64)
+        wanted -= rows[row] - sums[-1]
+        return int(starts[row] + min(int(np.searchsorted(sums, wanted, side="right")), len(sums) - 1))
 
 
 def likeliest(logprobs: Floats, count: int) -> list[int]:
@@ -79,13 +92,15 @@ def likeliest(logprobs: Floats, count: int) -> list[int]:
     return [int(token) for token in found[np.lexsort((found, -logprobs[found]))]]
 
 
-def _nucleus(
-    near: npt.NDArray[np.int64], powers: npt.NDArray[np.float64], top_p: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    order = np.argsort(-powers, kind="stable")
-    sums = np.cumsum(powers[order])
-    kept = order[: int(np.searchsorted(sums, top_p * sums[-1], side="left")) + 1]
-    return near[kept], powers[kept]
+def _nucleus(powers: Floats, top_p: float) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Tokens and powers of the smallest set of likeliest tokens, likeliest first. Tokens so unlikely that all of them
+    together would not be missed are left out first: to sort a vocabulary takes as long as to compute its logits."""
+    whole = float(powers.sum(dtype=np.float64))
+    found = np.flatnonzero(powers >= whole * (1 - top_p) / len(powers))
+    order = found[np.argsort(-powers[found])]
+    sums = np.cumsum(powers[order], dtype=np.float64)
+    kept = order[: int(np.searchsorted(sums, top_p * whole, side="left")) + 1]
+    return kept, powers[kept]
 
 
 def _check_bias(sampling: Sampling, vocabulary: int) -> None:

@@ -25,6 +25,7 @@ from nanosmith.predict.tfidf import GRAM_LENGTHS
 from nanosmith.predict.tfidf import WEIGHTS_FILE as TFIDF_FILE
 from nanosmith.predict.words import WORD
 from nanosmith.recipes.exports.nodes import Nodes, empty_graph, model_of
+from nanosmith.recipes.parts.folding import folded
 from nanosmith.store.bundles import Bundle
 
 FAR, TOKEN_SCORES = "far", "token_scores"
@@ -41,8 +42,8 @@ class Graph(NamedTuple):
 
 
 def encoder_graph(bundle: Bundle) -> Graph:
-    """The bundle's own graph; with `far` where it has a scope."""
-    model = onnx.load(str(bundle.file(GRAPH_FILE)))
+    """The bundle's own graph, four-bit weights as int8; with `far` where it has a scope."""
+    model = folded(onnx.load(str(bundle.file(GRAPH_FILE))))
     if bundle.manifest.scope:
         add_scope(model.graph, bundle.manifest.scope, load_file(bundle.file(SCOPE_FILE)))
     return Graph(model, bundle.manifest.max_tokens, READ_TOKENS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from nanosmith.store.atomic import write_atomic
 
 SUPPORTED = ("bert", "roberta", "xlm-roberta", "camembert")
 VECTOR_BATCH = 64
+TIMED = 512  # token vectors that tell how long all take
 
 
 class Base:
@@ -87,7 +89,7 @@ class Base:
 
         The first step of Model2Vec (Tulkens & van Dongen 2024).
         """
-        file = self._cache / f"unit-token-vectors-{self.folder.sha256[:32]}.safetensors" if self._cache else None
+        file = self._token_vectors_file
         if file and file.is_file():
             stored: NDArray[np.float32] = load_file(file)["vectors"].astype(np.float32)
             return stored
@@ -95,6 +97,22 @@ class Base:
         if file:
             write_atomic(file, save({"vectors": vectors.astype(np.float16)}))
         return vectors
+
+    def token_vectors_s(self) -> float:
+        """Seconds that `token_vectors` will take, from a part of them; 0 where they are known."""
+        known = self._token_vectors_file
+        if self.static_vectors() is not None or (known and known.is_file()):
+            return 0.0
+        size = self.tokenizer.get_vocab_size()
+        timed = range(min(TIMED, size))
+        self.vectors_of(timed[:1])  # opens the encoder
+        began_s = time.monotonic()
+        self.vectors_of(timed)
+        return (time.monotonic() - began_s) * size / len(timed)
+
+    @property
+    def _token_vectors_file(self) -> Path | None:
+        return self._cache / f"unit-token-vectors-{self.folder.sha256[:32]}.safetensors" if self._cache else None
 
     def vectors_of(self, tokens: Iterable[int], watch: Watch | None = None) -> NDArray[np.float32]:
         """The sentence vector (K, D) of each of these tokens alone."""

@@ -12,18 +12,21 @@ import torch
 from nanosmith.predict.local import TOKENIZER_FILE
 from nanosmith.recipes.parts.base import Base
 from nanosmith.recipes.parts.export import EncoderGraph, export
-from nanosmith.recipes.parts.ranges import SAMPLE, activation_ranges
+from nanosmith.recipes.parts.graph import Mode
+from nanosmith.recipes.parts.ranges import SAMPLE, activation_ranges, input_moments
 from nanosmith.recipes.work import Draft, Floats2d, Samples, Work
 
 
 class EncoderModel:
-    """`encoder` None means the untouched base."""
+    """`encoder` None means the untouched base. `work.options["weights"]` is the mode of its linear layers: int8, or
+    int4 where bytes count more."""
 
     def __init__(
         self, work: Work, encoder: torch.nn.Module | None, head: torch.nn.Linear, settings: dict[str, Any],
         trained_tokens: int,
     ) -> None:  # fmt: skip
         self._base, self._task, self._watch = work.base, work.task, work.watch
+        self._weights: Mode = work.options.get("weights", "int8")
         self._sample = work.train.texts[:: max(1, len(work.train) // SAMPLE)]
         self.encoder, self.head, self.settings = encoder, head, settings
         self.trained_tokens = trained_tokens
@@ -46,11 +49,13 @@ class EncoderModel:
         """Write model.onnx (through the parity gate on `check`) and tokenizer.json."""
         base = self._base
         encoder = self.encoder or base.new_encoder()
+        seen = base.token_ids(self._sample)
         graph = EncoderGraph(
             weights={name: tensor.detach().numpy() for name, tensor in encoder.state_dict().items()},
             head=(self.head.weight.detach().numpy().T, self.head.bias.detach().numpy()),
             config=base.config, pooling=base.pooling, max_tokens=base.max_tokens,
-            ranges=activation_ranges(base, encoder, base.token_ids(self._sample)),
+            ranges=activation_ranges(base, encoder, seen), mode=self._weights,
+            moments=input_moments(base, encoder, seen) if self._weights == "int4" else {},
         )  # fmt: skip
         self._watch.progress("write the bundle", 0, 1)
         parity = export(

@@ -2,6 +2,7 @@
 
 int8 is accepted when, on held-out examples, it loses at most MAX_LOSS_POINTS of accuracy against float32. If it loses
 more, the layers that move the logits most get finer scales (block8), more and more of them; in the end all are float32.
+int4 is asked for where bytes count more than that: what it loses is told, and its bytes stay.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class EncoderGraph(msgspec.Struct, frozen=True):
     ranges: Mapping[str, NDArray[np.float32]]
     tagger: Tagger | None = None
     read: Read = plain
+    mode: Mode = "int8"
+    moments: Mapping[str, NDArray[np.float32]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -57,7 +60,7 @@ class EncoderGraph(msgspec.Struct, frozen=True):
 
     def write(self, path: Path, modes: Mapping[str, Mode]) -> None:
         model = build(self.weights, self.head, self.config, pooling=self.pooling, max_tokens=self.max_tokens,
-                      modes=modes, ranges=self.ranges, tagger=self.tagger)  # fmt: skip
+                      modes=modes, ranges=self.ranges, tagger=self.tagger, moments=self.moments)  # fmt: skip
         onnx.save(model, path)
 
 
@@ -71,12 +74,12 @@ def export(
     """
     path = folder / GRAPH_FILE
     ids, reference, wanted = ids[:MAX_CHECKED], reference[:MAX_CHECKED], wanted[:MAX_CHECKED]
-    modes: dict[str, Mode] = dict.fromkeys(graph.names, "int8")
+    modes: dict[str, Mode] = dict.fromkeys(graph.names, graph.mode)
     graph.write(path, modes)
     if not ids:
         return {"checked": 0, "modes": dict(Counter(modes.values()))}
     parity = compare(reference, run(path, ids, watch, graph.read), wanted)
-    if parity.loss_points > MAX_LOSS_POINTS:
+    if graph.mode == "int8" and parity.loss_points > MAX_LOSS_POINTS:
         watch.message(f"int8 loses {parity.loss_points:.2f} points; the most sensitive layers get finer scales")
         parity, modes = _fall_back(graph, path, ids, reference, wanted, watch)
     return _figures(parity, modes)

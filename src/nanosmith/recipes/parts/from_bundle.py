@@ -28,6 +28,7 @@ from nanosmith.predict.graph_names import EMBEDDING, GRAPH_FILE, INPUT, OUTPUT
 from nanosmith.predict.static import WEIGHTS_FILE, embedding
 from nanosmith.recipes.base_folder import BaseFolder
 from nanosmith.recipes.parts.base import Base
+from nanosmith.recipes.parts.folding import folded
 from nanosmith.recipes.parts.forward import sentence_vectors
 from nanosmith.store.bundles import Bundle
 
@@ -133,7 +134,7 @@ def encoder_of(config: Mapping[str, Any], weights: Mapping[str, Array]) -> torch
 def read_encoder(path: Path) -> Weights:
     """The weights of a graph. Raises InputError when it was not made by `graph.build`."""
     try:
-        return _Graph(onnx.load(path)).weights()
+        return _Graph(folded(onnx.load(path))).weights()
     except (KeyError, IndexError, ValueError) as error:
         raise InputError(
             "this graph cannot be trained further", where=str(path), got=f"{type(error).__name__}: {error}",

@@ -7,13 +7,16 @@ opset 18 and com.microsoft 1 (ONNX Runtime). With a Tagger there are also `tags`
 token, and where it says so `codes` (B, T) int64, whose vectors are added to the embeddings, and `tokens` (B, T, D),
 each token's vector.
 
-A linear layer has one of three modes:
+A linear layer has one of four modes:
 int8     weights per output channel, activations dynamic per tensor (DynamicQuantizeMatMul). Weights use 7 bits (±64),
          so that the 16-bit sums of CPUs without VNNI cannot saturate. Outlier channels of the input are first divided
          by a factor that the weights take back (SmoothQuant, Xiao et al. 2023): docs/decisions/0004
+int4     the same arithmetic; the int8 weights are kept in four bits each (predict/packed.py) and made when the graph
+         is opened: nodes that hang on constants alone, which runtimes compute once
 block8   weights and activations in blocks of 64 channels, each with its own scale (MatMulNBits): less error, slower
 float32  as trained
-Embeddings are int8 with one scale per token, unless every layer is float32.
+Embeddings are int8 with one scale per token, unless every layer is float32. With an int4 layer those of tokens are in
+four bits too, and those of places in int8.
 
 Letters: B batch, T tokens, D width, L labels, V vocabulary.
 """
@@ -29,6 +32,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nanosmith.predict.graph_names import CODE_INPUT, EMBEDDING, INPUT, OUTPUT, TAGS, TOKENS
+from nanosmith.predict.packed import BLOCK as STEP_BLOCK
+from nanosmith.predict.packed import MIDDLE, UNIT
+from nanosmith.recipes.parts.int4 import pack_columns, pack_rows
 from nanosmith.version import __version__
 
 MS = "com.microsoft"
@@ -37,7 +43,7 @@ WEIGHT_MAX = 64  # 255 · 64 · 2 < 2^15
 SMOOTHING = 0.8  # exponent of the activations' share in the smoothing factor
 BLOCK = 64
 Array = NDArray[Any]
-Mode: TypeAlias = Literal["int8", "block8", "float32"]
+Mode: TypeAlias = Literal["int8", "int4", "block8", "float32"]
 
 
 class Tagger(NamedTuple):
@@ -65,15 +71,17 @@ def build(
     modes: Mapping[str, Mode],
     ranges: Mapping[str, Array],
     tagger: Tagger | None = None,
+    moments: Mapping[str, Array] | None = None,
 ) -> onnx.ModelProto:
     """The graph of a BERT-like encoder.
 
     `weights` are the encoder's float32 tensors by their Hugging Face names; `head` is weight (D, L) and bias (L),
     or None for a graph that gives `embedding` alone; `modes` has a mode for each of `linear_names`, `ranges` the
-    largest absolute input (K) that each linear layer saw (needed for int8).
+    largest absolute input (K) that each linear layer saw (needed for int8 and int4), `moments` the mean products (K, K)
+    of these inputs (int4 loses more without).
     """
-    graph = _Graph(modes, ranges)
-    hidden = _embed(graph, weights, config, max_tokens, int8=set(modes.values()) != {"float32"})
+    graph = _Graph(modes, ranges, moments or {})
+    hidden = _embed(graph, weights, config, max_tokens, set(modes.values()))
     inputs = [INPUT]
     if tagger and tagger.table is not None:
         inputs.append(CODE_INPUT)
@@ -103,8 +111,8 @@ def build(
 class _Graph:
     """Collects nodes and constants, naming them in order."""
 
-    def __init__(self, modes: Mapping[str, Mode], ranges: Mapping[str, Array]) -> None:
-        self._modes, self._ranges = modes, ranges
+    def __init__(self, modes: Mapping[str, Mode], ranges: Mapping[str, Array], moments: Mapping[str, Array]) -> None:
+        self._modes, self._ranges, self._moments = modes, ranges, moments
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
@@ -122,20 +130,50 @@ class _Graph:
 
     def linear(self, name: str, x: str, weight: Array, bias: Array | None = None) -> str:
         """x (B, T, K) @ weight (K, M) + bias (M)."""
-        if self._modes[name] == "int8":
-            return self._int8(x, weight, bias, self._ranges[name])
+        if self._modes[name] in ("int8", "int4"):
+            return self._int8(name, x, weight, bias)
         if self._modes[name] == "block8" and weight.shape[0] % BLOCK == 0:
             product = self._block8(x, weight)
         else:
             product = self.add("MatMul", [x, self.constant(weight)])
         return product if bias is None else self.add("Add", [product, self.constant(bias)])
 
-    def _int8(self, x: str, weight: Array, bias: Array | None, largest: Array) -> str:
-        factors = smoothing_factors(weight, largest)  # (K)
+    def _int8(self, name: str, x: str, weight: Array, bias: Array | None) -> str:
+        factors = smoothing_factors(weight, self._ranges[name])  # (K)
         smooth = self.add("Mul", [x, self.constant(1 / factors)])
-        quantised, scales = quantise_columns(weight * factors[:, None])
-        inputs = [smooth, self.constant(quantised), self.constant(scales), ""]
+        if self._modes[name] == "int4" and len(weight) % UNIT == 0:
+            moments = self._moments.get(name)  # of inputs that are not smoothed
+            of_smooth = None if moments is None else moments / np.outer(factors, factors)
+            packed, scales = pack_columns(weight * factors[:, None], of_smooth)
+            quantised = self.unpacked(packed)
+        else:
+            whole, scales = quantise_columns(weight * factors[:, None])
+            quantised = self.constant(whole)
+        inputs = [smooth, quantised, self.constant(scales), ""]
         return self.add("DynamicQuantizeMatMul", inputs + ([self.constant(bias)] if bias is not None else []), MS)
+
+    def unpacked(self, packed: Array) -> str:
+        """int8 weights (K, M), as packed.unpack makes them."""
+
+        def shape(*sizes: int) -> str:
+            return self.constant(np.array(sizes, np.int64))
+
+        rows, columns = 2 * len(packed), packed.shape[1]
+        blocks = rows // (STEP_BLOCK + 1)
+        inner = blocks * STEP_BLOCK
+        both, four = self.constant(packed), self.constant(np.array(4, np.uint8))
+        low = self.add("Mod", [both, self.constant(np.array(16, np.uint8))])
+        high = self.add("BitShift", [both, four], direction="RIGHT")
+        parts = [f"n{len(self._nodes)}.numbers", f"n{len(self._nodes)}.steps"]
+        self.add("Split", [self.add("Concat", [low, high], axis=0), shape(inner, blocks)], outputs=parts, axis=0)
+        sizes = (blocks, STEP_BLOCK, columns), (blocks, 1, columns)
+        numbers, steps = (  # as late as can be: a runtime has all of what it computes once in memory
+            self.add("Cast", [self.add("Reshape", [part, shape(*size)])], to=TensorProto.INT32)
+            for part, size in zip(parts, sizes)
+        )
+        middled = self.add("Sub", [numbers, self.constant(np.array(MIDDLE, np.int32))])
+        weights = self.add("Cast", [self.add("Mul", [middled, steps])], to=TensorProto.INT8)
+        return self.add("Reshape", [weights, shape(inner, columns)])
 
     def _block8(self, x: str, weight: Array) -> str:
         inner, outer = weight.shape
@@ -178,23 +216,40 @@ def quantise_rows(table: Array) -> tuple[Array, Array]:
     return np.round(table / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
 
-def _embed(graph: _Graph, weights: Mapping[str, Array], config: Mapping[str, Any], max_tokens: int, int8: bool) -> str:
+def _embed(
+    graph: _Graph, weights: Mapping[str, Array], config: Mapping[str, Any], max_tokens: int, modes: set[Mode]
+) -> str:
     table = weights["embeddings.word_embeddings.weight"]  # (V, D)
-    if int8:
-        rows, scales = quantise_rows(table)
-        picked = graph.add("Cast", [graph.add("Gather", [graph.constant(rows), INPUT])], to=TensorProto.FLOAT)
-        words = graph.add("Mul", [picked, graph.add("Gather", [graph.constant(scales[:, None]), INPUT])])
-    else:
+    packs = "int4" in modes and table.shape[1] % UNIT == 0
+    if modes == {"float32"}:
         words = graph.add("Gather", [graph.constant(table), INPUT])
+    else:
+        if packs:
+            packed, scales = pack_rows(table)
+            rows = graph.add("Transpose", [graph.unpacked(packed)], perm=[1, 0])
+        else:
+            whole, scales = quantise_rows(table)
+            rows = graph.constant(whole)
+        picked = graph.add("Cast", [graph.add("Gather", [rows, INPUT])], to=TensorProto.FLOAT)
+        words = graph.add("Mul", [picked, graph.add("Gather", [graph.constant(scales[:, None]), INPUT])])
     # RoBERTa counts positions from the padding index + 1; the only token type used is 0.
     first = int(config["pad_token_id"]) + 1 if config["model_type"] != "bert" else 0
     positions = weights["embeddings.position_embeddings.weight"][first : first + max_tokens]
     positions = positions + weights["embeddings.token_type_embeddings.weight"][0]
     length = graph.add("Shape", [INPUT], start=1, end=2)
     zero = graph.constant(np.array([0], np.int64))
-    places = graph.add("Slice", [graph.constant(positions), zero, length, zero])  # (T, D)
+    places = graph.add("Slice", [_places(graph, positions, packs), zero, length, zero])  # (T, D)
     norm = [graph.constant(weights[f"embeddings.LayerNorm.{part}"]) for part in ("weight", "bias")]
     return graph.add("LayerNormalization", [graph.add("Add", [words, places]), *norm], epsilon=_epsilon(config))
+
+
+def _places(graph: _Graph, positions: Array, packs: bool) -> str:
+    """The vectors of places; with `packs` they are int8 in the file."""
+    if not packs:
+        return graph.constant(positions)
+    rows, scales = quantise_rows(positions)
+    floats = graph.add("Cast", [graph.constant(rows)], to=TensorProto.FLOAT)
+    return graph.add("Mul", [floats, graph.constant(scales[:, None])])
 
 
 def _layer(graph: _Graph, weights: Mapping[str, Array], config: Mapping[str, Any], layer: int, x: str) -> str:

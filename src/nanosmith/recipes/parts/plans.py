@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from nanosmith.recipes.parts.graph import BLOCK
+from nanosmith.recipes.parts.graph import BLOCK, Mode
 from nanosmith.recipes.parts.shape import Shape, shape_of
 
 ENCODER, STATIC = "tune_encoder/1", "static/1"
@@ -22,30 +22,33 @@ SHARES = tuple(
 )  # fmt: skip
 """Of the layers, and of the heads and FFN columns in each."""
 WIDTHS = (256, 128, 64)  # of static models
-PIECES = (32_000, 16_000, 8_000, 6_000, 4_000)  # of a vocabulary
+PIECES = (32_000, 16_000, 12_000, 8_000, 6_000, 5_000, 4_000)  # of a vocabulary
 USUAL = 8_000  # pieces, where bytes are not bounded
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """One student: an encoder of a `shape`, or a static model of a `width`, with at most so many `pieces`."""
+    """One student: an encoder of a `shape`, its `weights` int8 or int4, or a static model of a `width`, with at most so
+    many `pieces`."""
 
     recipe: str
     pieces: int
     shape: Shape | None = None
     width: int = 0
+    weights: Mode = "int8"
 
     @property
     def name(self) -> str:
         if self.shape is None:
             return f"static-{self.width}-{self.pieces}"
-        return f"encoder-{self.shape.layers}-{self.shape.heads}-{self.shape.columns}-{self.pieces}"
+        name = f"encoder-{self.shape.layers}-{self.shape.heads}-{self.shape.columns}-{self.pieces}"
+        return name if self.weights == "int8" else f"{name}-{self.weights}"
 
     @property
     def details(self) -> dict[str, int | str]:
         """What it is made of, for tables."""
         if self.shape is None:
             return {"width": self.width, "pieces": self.pieces}
-        return {**msgspec.structs.asdict(self.shape), "pieces": self.pieces}
+        return {**msgspec.structs.asdict(self.shape), "pieces": self.pieces, "weights": self.weights}
 
 
 def plans(config: dict[str, Any], trims: bool) -> Iterator[Plan]:

@@ -1,4 +1,5 @@
-"""The largest input of each linear layer's channels, seen on real texts: what smoothing needs."""
+"""What the linear layers read, seen on real texts: the largest input of each channel, which smoothing needs, and how
+channels go together, which rounding to four bits needs."""
 
 from __future__ import annotations
 
@@ -23,12 +24,31 @@ def ranges_of(encoder: torch.nn.Module, run: Callable[[], object]) -> dict[str, 
     """The same, of whatever `run` gives the encoder to read."""
     largest: dict[str, torch.Tensor] = {}
 
-    def watch_input(name: str) -> object:
-        def hook(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            seen = inputs[0].detach().abs().flatten(0, -2).amax(0)  # (K)
-            largest[name] = torch.maximum(largest[name], seen) if name in largest else seen
+    def look(name: str, x: torch.Tensor) -> None:
+        seen = x.abs().amax(0)  # (K)
+        largest[name] = torch.maximum(largest[name], seen) if name in largest else seen
 
-        return hook
+    _watched(encoder, run, look)
+    return {name: value.numpy() for name, value in largest.items()}
+
+
+def input_moments(base: Base, encoder: torch.nn.Module, rows: list[list[int]]) -> dict[str, NDArray[np.float32]]:
+    """Mean products (K, K) of the inputs of each linear layer, over all tokens."""
+    sums: dict[str, torch.Tensor] = {}
+    tokens = sum(map(len, rows))
+
+    def look(name: str, x: torch.Tensor) -> None:
+        sums[name] = sums.get(name, 0) + x.T @ x
+
+    _watched(encoder, lambda: base.encode(encoder.eval(), rows), look)
+    return {name: (value / tokens).numpy() for name, value in sums.items()}
+
+
+def _watched(encoder: torch.nn.Module, run: Callable[[], object], look: Callable[[str, torch.Tensor], None]) -> None:
+    """`look` sees the input (P, K) of each linear layer, of P tokens, each time that `run` makes the encoder read."""
+
+    def watch_input(name: str) -> object:
+        return lambda _module, inputs: look(name, inputs[0].detach().flatten(0, -2))
 
     hooks = []
     for i, layer in enumerate(encoder.encoder.layer):
@@ -40,4 +60,3 @@ def ranges_of(encoder: torch.nn.Module, run: Callable[[], object]) -> dict[str, 
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: value.numpy() for name, value in largest.items()}

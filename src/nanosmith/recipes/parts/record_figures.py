@@ -18,7 +18,7 @@ from nanosmith.predict.record_answer import ENTITY, Answer, Answerer, Text
 from nanosmith.predict.record_layout import Confidences, Platt
 from nanosmith.predict.record_reader import Reader
 from nanosmith.recipes.parts.record_rows import RecordSamples
-from nanosmith.score.items import columns_of, json_key, record_key, value_at
+from nanosmith.score.items import columns_of, entities_of, json_key, record_key, value_at
 from nanosmith.score.platt import fit_platt
 
 TYPES = ("choice", "choices", "span", "spans", ENTITY, "record")
@@ -50,7 +50,7 @@ def figures(form: RecordForm, given: Sequence[str], wanted: Sequence[str]) -> Fi
             items, others = column.items(a), column.items(b)
             both += (items & others).total()
             total += items.total() + others.total()
-    match = sum(record_key(a) == record_key(b) for a, b in zip(got, want)) / max(1, len(want))
+    match = sum(record_key(a, form) == record_key(b, form) for a, b in zip(got, want)) / max(1, len(want))
     return Figures(match, 2 * both / total if total else 1.0)
 
 
@@ -60,16 +60,17 @@ def outcomes(form: RecordForm, given: Sequence[Answer], wanted: Sequence[str]) -
     paths = {field.name: field.path for field in form.fields}
     for answer, text in zip(given, wanted):
         want = msgspec.json.decode(text)
-        places = {(one.get("label"), one.get("start"), one.get("end")) for one in want.get("entities") or []}
+        places = {(one.get("label"), one.get("start"), one.get("end")) for one in entities_of(want)}
         for part, kind in zip(answer.parts, answer.types):
             if kind in TYPES:
                 right = (
                     (part.name, *part.spans[0]) in places
                     if kind == ENTITY
-                    else _same(part.value, value_at(want, paths[part.name]))
+                    else _same(part.value, value_at(want, paths[part.name]), kind)
                 )
                 rows.append((TYPES.index(kind), part.confidence or 0.0, right))
-        rows.append((RECORD, answer.probability, record_key(msgspec.json.decode(answer.value)) == record_key(want)))
+        right = record_key(msgspec.json.decode(answer.value), form) == record_key(want, form)
+        rows.append((RECORD, answer.probability, right))
     return np.array(rows, dtype=np.float32).reshape(-1, 3)
 
 
@@ -83,8 +84,10 @@ def confidences(rows: NDArray[np.float32]) -> Confidences:
     return Confidences(scales, whole, int((rows[:, 0] == RECORD).sum()))
 
 
-def _same(given: Any, wanted: Any) -> bool:
-    """Whether a field's value is the wanted one; what is missing in any way is equal."""
+def _same(given: Any, wanted: Any, kind: str) -> bool:
+    """Whether a field's value is the wanted one; what is missing in any way is equal, and choices have no order."""
     if given in (None, "", []) or wanted in (None, "", []):
         return given in (None, "", []) and wanted in (None, "", [])
+    if kind == "choices" and isinstance(given, list) and isinstance(wanted, list):
+        given, wanted = (sorted(side, key=json_key) for side in (given, wanted))
     return json_key(given) == json_key(wanted)

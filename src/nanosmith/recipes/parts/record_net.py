@@ -6,6 +6,7 @@ Letters: B windows, N examples, P tokens, D width, U units, C tag columns, L cho
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -25,8 +26,7 @@ class RecordNet(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.encoder = encoder
         self.shapes = torch.nn.ModuleList(torch.nn.Embedding(n, width) for n in (len(CASES), len(BEFORE), TURNS))
-        self.tags = torch.nn.utils.skip_init(torch.nn.Linear, width, tags)
-        self.choices = torch.nn.utils.skip_init(torch.nn.Linear, width, choices)
+        self.tags, self.choices = _empty_head(width, tags), _empty_head(width, choices)
         self.scale = math.sqrt(width)
         for table in self.shapes:
             torch.nn.init.zeros_(table.weight)
@@ -54,6 +54,13 @@ class RecordNet(torch.nn.Module):  # type: ignore[misc]
     def chosen(self, vectors: torch.Tensor) -> torch.Tensor:
         """Choice logits (N, L) of unit vectors (N, D)."""
         return self.choices(vectors * self.scale)
+
+
+def _empty_head(width: int, columns: int) -> torch.nn.Linear:
+    """A head without values yet. One without columns, too, of which torch would warn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return torch.nn.utils.skip_init(torch.nn.Linear, width, columns)
 
 
 def tag_loss(logits: torch.Tensor, targets: torch.Tensor, free: torch.Tensor | None) -> torch.Tensor:

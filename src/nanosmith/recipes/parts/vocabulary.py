@@ -1,7 +1,8 @@
 """A tokenizer that knows fewer pieces: those that a task needs, so that the table of token vectors is small.
 
 About half of a vocabulary is enough for one task. What is left out is spelled with shorter pieces: every piece of one
-character stays, so that no word that could be read becomes unknown.
+character stays, but for letters of scripts that the task's texts do not use (Latin ones stay: names and commands are
+written so anywhere), so that no word of a script that they use becomes unknown.
 
 Letters: V pieces before, K kept.
 """
@@ -9,6 +10,7 @@ Letters: V pieces before, K kept.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -28,12 +30,14 @@ def can_trim(tokenizer: Tokenizer) -> bool:
 
 def needed(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> NDArray[np.int64]:
     """Ids (K), ascending, of at most `most` pieces, unless more cannot be done without: special tokens, pieces of one
-    character, those that occur in the texts, the most frequent first; then whole words in the vocabulary's order, which
-    is that of their frequency in general."""
+    character (letters in Latin or a script of the texts), those that occur in the texts, the most frequent first; then
+    whole words in the vocabulary's order, which is that of their frequency in general."""
     told = json.loads(tokenizer.to_str())
     pieces: dict[str, int] = told["model"]["vocab"]
     kept = {token["id"] for token in told["added_tokens"]}
-    kept |= {number for piece, number in pieces.items() if len(piece.removeprefix(CONTINUES)) == 1}
+    single = {number: bare for piece, number in pieces.items() if len(bare := piece.removeprefix(CONTINUES)) == 1}
+    scripts = {script_of(character) for character in set().union(*texts)} | {"", "LATIN"}
+    kept |= {number for number, bare in single.items() if script_of(bare) in scripts}
     seen = Counter(chain.from_iterable(row.ids for row in tokenizer.encode_batch(list(texts))))
     by_use = sorted(seen, key=lambda number: (-seen[number], number))
     words = sorted(number for piece, number in pieces.items() if piece.isalpha())
@@ -42,6 +46,12 @@ def needed(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> NDArray[np.
             break
         kept.add(number)
     return np.array(sorted(kept), dtype=np.int64)
+
+
+def script_of(character: str) -> str:
+    """The script of a letter or a mark on one, as its name in Unicode begins; nothing for other characters, such as
+    digits and signs, which are of no script."""
+    return unicodedata.name(character, "").split(" ")[0] if unicodedata.category(character)[0] in "LM" else ""
 
 
 def trimmed(tokenizer: Tokenizer, kept: NDArray[np.int64]) -> Tokenizer:

@@ -38,7 +38,7 @@ def figures(task: Task, run: Run, outside: Sequence[Prediction]) -> dict[str, An
     wanted, given = _records(run.wanted), _records(run.given)
     columns = columns_of(form, wanted)
     found = _counts(columns, wanted, given)
-    right = np.array([record_key(want) == record_key(got) for want, got in zip(wanted, given)])
+    right = np.array([record_key(want, form) == record_key(got, form) for want, got in zip(wanted, given)])
     texts = [task.text_of(one) for one in run.inputs]
     macro_low, macro_high = bootstrap(found, metrics.macro_f1)
     total = Counts(*(table.sum(axis=0) for table in found))

@@ -7,7 +7,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from nanosmith.core.errors import NanosmithError
+from nanosmith.core.errors import NanosmithError, NotFound
+from nanosmith.core.route import Route
+from nanosmith.server.audit.telling import tell_outdated
 from nanosmith.server.audit.watch import WatchedRoute
 from nanosmith.server.routes.observers import RouteEvent
 from nanosmith.store import certificates
@@ -15,8 +17,9 @@ from nanosmith.store.home import Home
 from nanosmith.store.ledger import Ledger
 from nanosmith.store.purse import Purse
 
-FRESH_S = 5.0
-"""How long what was found of a certificate is believed: a new one, or another model, counts so much later."""
+FRESH_S = 1.0
+"""How long what was found of a certificate is believed: a new one, another model, and what other processes have seen of
+it, counts so much later."""
 THREADS = 4
 MOST_WAITING = 1_000
 """Requests that wait to be looked at; what comes on top is passed over."""
@@ -35,13 +38,20 @@ class Auditor:
         self._threads: ThreadPoolExecutor | None = None
         self._waiting = 0
 
-    def threshold(self, route: str, model: str) -> float | None:
-        """From which confidence on the model's answers are accepted now; None where no certificate of it holds."""
+    def threshold(self, route: str, model: str, digest: str | None = None) -> float | None:
+        """From which confidence on the model's answers are accepted now; None where no certificate of it holds.
+        `digest` is that of the model which answered, where it is known."""
         found = self._found(route)
-        return None if found is None or found.certificate.model != model else found.threshold
+        if found is None or found.certificate.model != model:
+            return None
+        return found.threshold if digest in (None, found.certificate.model_digest) else None
+
+    def wants(self, route: Route) -> bool:
+        """Those with a certified step, which was asked for its threshold."""
+        return route.name in self._routes
 
     def answered(self, event: RouteEvent) -> None:
-        if event.route.name not in self._routes or self._waiting >= MOST_WAITING or not event.messages:
+        if self._waiting >= MOST_WAITING or not event.messages:
             return
         self._waiting += 1
         self._pool().submit(self._look, event)
@@ -53,7 +63,7 @@ class Auditor:
             self._threads.shutdown()
         for _, watched in self._routes.values():
             if watched is not None:
-                watched.save()
+                watched.share()
 
     def _pool(self) -> ThreadPoolExecutor:
         if self._threads is None:
@@ -90,8 +100,12 @@ class Auditor:
                 found = certificates.newest(self._home, route)
                 if known is None or known.certificate != found:
                     known = WatchedRoute(found, self._home, self._ledger, self._purse)
+                else:
+                    known.share()
             except NanosmithError as error:
                 self._say(route, f"nothing is accepted at the certified step of {route}: {error}")
+                if not isinstance(error, NotFound):
+                    tell_outdated(self._ledger, route, error)
                 known = None
             self._routes[route] = time.monotonic(), known
             return known

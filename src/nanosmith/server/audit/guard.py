@@ -17,15 +17,17 @@ import msgspec
 import numpy as np
 
 from nanosmith.core.certificate import Certificate, Reference
-from nanosmith.score.anytime import level_of, listen, running_bound
+from nanosmith.score.anytime import follow, level_of, listen, running_bound
 from nanosmith.score.certificate import Chosen, choose, needed
-from nanosmith.score.drift import Sight, input_shift, label_shift, reference
+from nanosmith.score.drift import Shift, Sight, input_shift, label_shift, reference
 
-Kind: TypeAlias = Literal["agreement", "input", "labels"]
-BLOCKS = (200, 2_000)  # requests that are compared with the sample at a time: few to be quick, many to see small shifts
-FALSE_ALARMS = 10_000  # a comparison of traffic that is like the sample is taken for a shift once in so many
+Kind: TypeAlias = Literal["agreement", "input", "labels", "outdated"]
+BLOCK, LONGER = 200, (600, 2_000)  # requests that are compared with the sample: few to be quick, many to see more
+FALSE_ALARMS = 10_000  # BLOCK requests that are like the sample are taken for a shift once in so many blocks
+FALSE_ALARMS_OF_LONGER = 200_000  # each of the longer ones, which are compared after each BLOCK
 ALARM_LEVEL = 10_000.0  # as long as the promise holds, audits give a false alarm at most once in so many on average
 SUSPICION = 100.0  # from this level on everything that is answered is audited
+FOLLOW = 1.0  # the same, for what followed the last disagreements (score.anytime.follow): one is worth about 16 answers
 FIRST_LOOK = 3  # times as many comparisons as the promise takes at least, before the first look at them
 LOOKS = 5  # each at twice as many comparisons as the one before; then they begin anew
 LEAST_COVERAGE = 0.05
@@ -33,7 +35,8 @@ POINTS = 200  # of the history that is kept
 
 
 class Alarm(msgspec.Struct, frozen=True):
-    """`apart` is how far traffic is from the sample (see score.drift), or the agreement among the audits."""
+    """`apart` is how far traffic is from the sample (see score.drift), or the agreement among the audits. "outdated":
+    the certificate itself does not count any more."""
 
     kind: Kind
     seen: int
@@ -50,6 +53,15 @@ class Point(msgspec.Struct, frozen=True):
     agreement: float | None
     bound: float
     believed: bool
+
+
+class Distance(msgspec.Struct, frozen=True):
+    """How far `n` requests are from the sample: see score.drift."""
+
+    n: int
+    shift: Shift
+    moved: float
+    likely: float
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -71,6 +83,7 @@ class State(msgspec.Struct):
     audited: int = 0
     agreed: int = 0
     levels: tuple[float, ...] = ()
+    following: tuple[float, ...] = ()
     recent: list[Sight] = []
     sample: list[Compared] = []
     looks: int = 0
@@ -85,6 +98,11 @@ def new_state(certificate: Certificate) -> State:
 def identity(certificate: Certificate) -> str:
     """What tells one certificate of a route from another."""
     return f"{certificate.created_at} {certificate.sample} {certificate.threshold}"
+
+
+def is_newer(state: State, certificate: Certificate) -> bool:
+    """Whether the state is that of a newer certificate."""
+    return state.certificate.partition(" ")[0] > str(certificate.created_at)
 
 
 class Guard:
@@ -108,22 +126,23 @@ class Guard:
         return running_bound(state.agreed, state.audited - state.agreed, 1 - self.certificate.confidence)
 
     def wants(self, sure: float, share: float, draw: Callable[[], float]) -> bool:
-        """Whether the teacher is to be asked about this request, too; `draw` gives a number in [0, 1) by chance. Where
-        the audits look bad, all answers are audited until they look better, or worse."""
-        if not self.state.believed:
+        """Whether the teacher is to be asked about this request, too; `draw` gives a number in [0, 1) by chance. After
+        a disagreement all answers are audited until they look better, or worse; which they are does not depend on what
+        the teacher will say, so that the alarm holds."""
+        state = self.state
+        if not state.believed:
             return True
-        return sure >= self.state.threshold and (draw() < share or level_of(self.state.levels) >= SUSPICION)
+        is_bad = level_of(state.levels) >= SUSPICION or level_of(state.following) >= FOLLOW
+        return sure >= state.threshold and (is_bad or draw() < share)
 
     def saw(self, sight: Sight) -> Alarm | None:
-        """A request came. The alarm, if its block is unlike the sample."""
+        """A request came. The alarm, if the last ones are unlike the sample."""
         state = self.state
         state.seen += 1
         state.recent.append(sight)
-        if len(state.recent) > BLOCKS[-1]:
-            del state.recent[: -BLOCKS[-1]]
-        if state.seen % BLOCKS[0]:
-            return None
-        return self._compare_blocks()
+        if len(state.recent) > LONGER[-1]:
+            del state.recent[: -LONGER[-1]]
+        return None if state.seen % BLOCK or len(state.recent) < BLOCK else self._compare_blocks()
 
     def heard(self, sight: Sight, agrees: bool) -> Alarm | None:
         """The teacher's answer came. The alarm, if the promise is broken."""
@@ -137,6 +156,7 @@ class Guard:
         state.audited += 1
         state.agreed += agrees
         state.levels = listen(state.levels, agrees, self.certificate.target)
+        state.following = follow(state.following, agrees, self.certificate.target)
         if level_of(state.levels) < ALARM_LEVEL:
             return None
         share = state.agreed / state.audited
@@ -144,35 +164,36 @@ class Guard:
 
     def _compare_blocks(self) -> Alarm | None:
         state = self.state
-        found = None
-        for block in BLOCKS:
-            if state.seen % block == 0 and len(state.recent) >= block:
-                found = found or self._compare(state.recent[-block:], is_short=block == BLOCKS[0])
-        return found
-
-    def _compare(self, block: Sequence[Sight], *, is_short: bool) -> Alarm | None:
-        state, known = self.state, self.state.reference
-        shift = input_shift(block, known, self.certificate.n)
-        counts = Counter(sight.label for sight in block if sight.label)
-        moved, likely = label_shift(counts, known.labels, state.seen) if counts and known.labels else (0.0, 1.0)
-        if is_short:
-            share = state.agreed / state.audited if state.audited else None
-            point = Point(state.seen, shift.apart, moved, share, self.bound, state.believed)
-            state.history = [*state.history, point][-POINTS:]
+        block = self._compared(state.recent[-BLOCK:])
+        share = state.agreed / state.audited if state.audited else None
+        point = Point(state.seen, block.shift.apart, block.moved, share, self.bound, state.believed)
+        state.history = [*state.history, point][-POINTS:]
         if not state.believed:
             return None
-        of = f"of the last {len(block):,} requests"
-        if shift.chance < 1 / FALSE_ALARMS:
+        found = self._unlike(block, FALSE_ALARMS)
+        for n in sorted({min(one, len(state.recent)) for one in LONGER} - {BLOCK}):
+            found = found or self._unlike(self._compared(state.recent[-n:]), FALSE_ALARMS_OF_LONGER)
+        return found
+
+    def _compared(self, block: Sequence[Sight]) -> Distance:
+        known = self.state.reference
+        counts = Counter(sight.label for sight in block if sight.label)
+        moved, likely = label_shift(counts, known.labels, self.state.seen) if counts and known.labels else (0.0, 1.0)
+        return Distance(len(block), input_shift(block, known, self.certificate.n), moved, likely)
+
+    def _unlike(self, block: Distance, false_alarms: int) -> Alarm | None:
+        shift, of = block.shift, f"of the last {block.n:,} requests"
+        if shift.chance < 1 / false_alarms:
             return self._retreat("input", shift.apart, f"{shift.measure} {of} is {shift.apart:.2f} from the sample")
-        if likely < 1 / FALSE_ALARMS:
-            return self._retreat("labels", moved, f"{moved:.0%} {of} have other labels than in the sample")
+        if block.likely < 1 / false_alarms:
+            return self._retreat("labels", block.moved, f"{block.moved:.0%} {of} have other labels than in the sample")
         return None
 
     def _retreat(self, kind: Kind, apart: float, text: str) -> Alarm:
         alarm = Alarm(kind, self.state.seen, apart, text)
         state = self.state
         state.believed, state.sample, state.looks = False, [], 0
-        state.audited, state.agreed, state.levels = 0, 0, ()
+        state.audited, state.agreed, state.levels, state.following = 0, 0, (), ()
         state.alarms = [*state.alarms, alarm][-POINTS:]
         return alarm
 

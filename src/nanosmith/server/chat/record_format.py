@@ -13,7 +13,7 @@ import msgspec
 
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Message
-from nanosmith.core.json_schema import resolve
+from nanosmith.core.json_schema import Checker, resolve
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.record import ENTITIES, RecordForm
 from nanosmith.core.task import Task
@@ -24,6 +24,7 @@ from nanosmith.server.http.inclusion import Inclusion
 
 SCHEMA = "response_format.json_schema.schema"
 ISO_DATE = ":%Y-%m-%d"  # how the name of a normaliser of such dates ends
+NO_DATE = "0001-01-01"
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
 Pieces: TypeAlias = list[tuple[str, float]]
 """An answer's text in pieces, each with its probability."""
@@ -40,7 +41,8 @@ class RecordPlan(msgspec.Struct, frozen=True):
     function: str | None = None
 
     def record(self, prediction: Prediction) -> dict[str, Any]:
-        """The object that is answered, with null at the keys that the schema wants and the model left out."""
+        """The object that is answered, with null at the keys that the schema wants and the model left out, and a date
+        where it wants one and none was found."""
         made: dict[str, Any] = msgspec.json.decode(str(prediction.value))
         return _filled(made, self.schema, self.schema) if self.schema else made
 
@@ -153,11 +155,20 @@ def _with_null(narrow: dict[str, Any], wide: Any, root: dict[str, Any]) -> dict[
 def _filled(record: dict[str, Any], wide: Any, root: dict[str, Any] | None) -> dict[str, Any]:
     wide = _object_in(wide, root or {})
     parts = wide.get("properties") or {}
-    made = {
-        name: _filled(value, parts.get(name, {}), root) if isinstance(value, dict) else value
-        for name, value in record.items()
-    }
+    made = {name: _fitted(value, parts.get(name, {}), root) for name, value in record.items()}
     return made | {name: None for name in wide.get("required") or () if name in parts and name not in made}
+
+
+def _fitted(value: Any, wide: Any, root: dict[str, Any] | None) -> Any:
+    if isinstance(value, dict):
+        return _filled(value, wide, root)
+    return _emptiest(wide, root or {}) if value == "" else value
+
+
+def _emptiest(schema: Any, root: dict[str, Any]) -> str | None:
+    """What stands for nothing and is valid: an empty text, null, or the first of all dates."""
+    checker = Checker(root)
+    return next((value for value in ("", None, NO_DATE) if checker.fits(value, schema)), "")
 
 
 def _object_in(schema: Any, root: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from nanosmith.core.structs import to_struct
 from nanosmith.jobs import models
 from nanosmith.server.chat.request import HEADER_NAME, IGNORED_HEADER, MAX_NAMED
 from nanosmith.server.embeddings.embedders import ALIASES
+from nanosmith.server.http.errors import ModelNotFound
 from nanosmith.server.http.wire import json_response, read_json
 from nanosmith.server.models.cache import OpenModel
 from nanosmith.server.models.names import own_bases
@@ -115,13 +116,28 @@ def _token_ids(where: str) -> InputError:
 async def open_model(here: Services, name: str) -> OpenModel:
     """A model of this name; else the base of this name, or the one that stands in for a vendor's.
 
-    Raises ModelNotFound, and what `Embedders.folder` raises.
+    Raises ModelNotFound, InputError for a route, and what `Embedders.folder` raises.
     """
     base = ALIASES.get(name, name)
     if base not in own_bases() or await run_in_threadpool(here.ledger.model, name) is not None:
-        return await here.models.get(name)
+        return await _own_model(here, name)
     folder = await here.shared.embedders.folder(here.home, models.base_models()[base])
     return await here.models.open(("", base, folder.name), folder)
+
+
+async def _own_model(here: Services, name: str) -> OpenModel:
+    """Raises InputError for a route, whose models need not have the same vectors."""
+    try:
+        return await here.models.get(name)
+    except ModelNotFound:
+        route = here.shared.routing.find(name)
+        if route is None:
+            raise
+        raise InputError(
+            "a route embeds nothing", got=repr(name), param="model", code="unsupported_model",
+            allowed="a local model, or a base such as nanosmith-nano",
+            remedy=f"Ask for one model: of its steps ({', '.join(step.model for step in route.steps)}), a local one.",
+        ) from None  # fmt: skip
 
 
 async def in_steps(

@@ -19,6 +19,8 @@ OPEN = ("queued", "in_progress")
 RUN_STATUSES = (*OPEN, "completed", "canceled", "failed")
 ITEM_STATUSES = {"pass": "pass", "fail": "fail", "failed": "fail", "error": "error"}
 """Filters of output items; OpenAI's reference has both names for those that failed."""
+KEY = "key"
+"""Of a run's body: the key that made it, whose budgets its calls count to."""
 NO_ERROR = {"code": "", "message": ""}
 """What OpenAI's types want where there was no error."""
 

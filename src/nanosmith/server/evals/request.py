@@ -162,6 +162,8 @@ def _check_model(grader: graders.Grader, where: str, home: Services) -> None:
         return
     with below(f"{where}.model", "model"):
         task = task_of(home, grader.model)
+        if task is None:
+            return
         labels = set(task.labels) if task.kind == "choice" else set()
         if isinstance(grader, ScoreModelGrader):
             useful, wanted = all(map(_is_number, labels)) and bool(labels), "a model that answers with numbers"

@@ -159,7 +159,10 @@ def ignored(asked: CreateRun, home: Services) -> list[str]:
     known = (*SAMPLING, MAX_COMPLETION_TOKENS, TEXT)
     given = getattr(asked.data_source, "sampling_params", None) or {}
     unknown = [name for name in given if name not in known and HEADER_NAME.fullmatch(name)]
-    table = text_models.IGNORED if task_of(home, sampling.model).kind == "text" else IGNORED
+    if home.shared.routing.find(sampling.model) is not None:
+        return unknown
+    task = task_of(home, sampling.model)
+    table = text_models.IGNORED if task is not None and task.kind == "text" else IGNORED
     return without_effect(sampling.request(ANY_TURNS), table) + unknown
 
 
@@ -177,6 +180,8 @@ def _check_sampling(sampling: Sampling, schema: Any, home: Services) -> None:
         task = task_of(home, sampling.model)
     with below("data_source.sampling_params", ""):
         asked = sampling.request(ANY_TURNS)
+        if task is None or home.shared.routing.find(sampling.model) is not None:
+            return  # each step says for itself what it cannot do
         if task.kind == "text":
             text_models.plan(asked)
         elif task.kind == "record":

@@ -20,6 +20,7 @@ from nanosmith.server.evals.evals import CREATED, LIMIT, MOST, check_stored, eva
 from nanosmith.server.evals.records import (
     ITEM,
     ITEM_STATUSES,
+    KEY,
     OPEN,
     RUN,
     RUN_STATUSES,
@@ -34,6 +35,7 @@ from nanosmith.server.http.idempotency import Once, once
 from nanosmith.server.http.pages import limit_of, order_of, page_response
 from nanosmith.server.http.wire import json_response, read_json
 from nanosmith.server.services import Services, services
+from nanosmith.server.watch.tally import tally_of
 from nanosmith.store.ledger import new_id
 from nanosmith.store.records import Document, Work
 
@@ -121,17 +123,19 @@ def _create(request: Request, asked: CreateRun, source: dict[str, Any], sent: On
         definition = eval_row(request)
         row = sent.earlier(here.ledger, partial(here.ledger.document, RUN))
         if row is None:
-            row = _new_row(here, definition, asked, source)
+            row = _new_row(here, definition, asked, source, tally_of(request.scope).key)
             here.ledger.add(row, Work(row.id, RUN), sent.record(row.id))
     return row
 
 
-def _new_row(here: Services, definition: Document, asked: CreateRun, source: dict[str, Any]) -> Document:
+def _new_row(
+    here: Services, definition: Document, asked: CreateRun, source: dict[str, Any], key: str | None
+) -> Document:
     remove_expired(here)
     check_run(asked, item_schema(definition.body["data_source_config"]), here)
     counts = Counts.none(definition.body["testing_criteria"])
     name = asked.name if asked.name is not None else source.get("model") or ""
-    body = {"name": name, "data_source": source, "counts": msgspec.to_builtins(counts), "error": None}
+    body = {"name": name, "data_source": source, "counts": msgspec.to_builtins(counts), "error": None, KEY: key}
     check_stored(body, "data_source", 'Upload the rows as a file with purpose="evals".')
     return Document(
         RUN, new_id("evalrun_"), int(time.time()), body, parent=definition.id, status="queued",

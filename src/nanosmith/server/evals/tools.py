@@ -1,4 +1,4 @@
-"""What the graders of an eval may use: local models by their names, and the base model that embeds."""
+"""What the graders of an eval may use: models and routes by their names, and the base model that embeds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import anyio.from_thread
 
+from nanosmith.core.example import Message
 from nanosmith.score.graders import run as graders
-from nanosmith.score.graders.grade import Tools
+from nanosmith.score.graders.grade import Answer, SamplingParams, Tools
 from nanosmith.score.graders.multi import MultiGrader
 from nanosmith.score.graders.text_similarity import TextSimilarityGrader
 from nanosmith.server.embeddings.embeddings import open_model
+from nanosmith.server.evals.asking import of_one_row
 from nanosmith.server.fine_tuning.graders import asker
 from nanosmith.server.services import Services
 
@@ -19,9 +21,16 @@ EMBEDDER = "nanosmith-nano"
 """OpenAI does not say which model its cosine is of."""
 
 
-def tools_of(here: Services, call: Callable[..., Any] = anyio.from_thread.run) -> Tools:
-    """`call` runs a coroutine function with its arguments: without it, from a thread of the event loop."""
-    return Tools(ask=asker(here.models, call), embed=lambda texts: call(_vectors, here, texts))
+def tools_of(here: Services, call: Callable[..., Any] = anyio.from_thread.run, *, key: str = "") -> Tools:
+    """`call` runs a coroutine function with its arguments: without it, from a thread of the event loop. `key` is whose
+    budgets a route's calls count to."""
+    asked = asker(here, key, call)
+
+    def ask(name: str, messages: Sequence[Message], sampling: SamplingParams) -> Answer:
+        with of_one_row():
+            return asked(name, messages, sampling)
+
+    return Tools(ask=ask, embed=lambda texts: call(_vectors, here, texts))
 
 
 async def open_embedder(here: Services) -> None:

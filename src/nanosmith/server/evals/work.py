@@ -20,7 +20,7 @@ from nanosmith.jobs.webhooks.webhooks import announce
 from nanosmith.server.evals.asking import sampled
 from nanosmith.server.evals.evals import all_documents
 from nanosmith.server.evals.items import Evaluator, Graded
-from nanosmith.server.evals.records import EVAL, ITEM, OPEN, RUN, Counts
+from nanosmith.server.evals.records import EVAL, ITEM, KEY, OPEN, RUN, Counts
 from nanosmith.server.evals.request import item_schema
 from nanosmith.server.evals.rows import rows_of
 from nanosmith.server.evals.run_request import CreateRun, Source, Stored, sampling_of
@@ -42,7 +42,11 @@ def run(ledger: Ledger, home: Home, id: str, pulse: Pulse, /, **_: Any) -> None:
         raise InputError("the eval was deleted", got=repr(row.parent), code="not_found")
     ledger.update_document(RUN, id, status="in_progress")
     with start_blocking_portal() as portal, closing(Shared(home, ledger)) as shared:
-        _grade(Services(home, ledger, shared), row, definition, pulse, portal)
+        shared.routing.allow_remote("*")  # what may be asked was checked when the run was made
+        try:
+            _grade(Services(home, ledger, shared), row, definition, pulse, portal)
+        finally:
+            portal.call(shared.routing.close)
     told = announce(ledger, "eval.run.succeeded", id)
     ledger.update_document(RUN, id, also=told, end=True, status="completed")
 
@@ -111,11 +115,11 @@ def count(counts: Counts, graded: Graded) -> None:
 
 
 def _grade(here: Services, row: Document, definition: Document, pulse: Pulse, portal: BlockingPortal) -> None:
-    ledger, home = here.ledger, here.home
+    ledger, home, key = here.ledger, here.home, row.body.get(KEY) or ""
     asked = msgspec.convert({"data_source": row.body["data_source"]}, CreateRun).data_source
     evaluator = Evaluator(
-        definition.body["testing_criteria"], sampling_of(asked), tools_of(here, portal.call),
-        answer=lambda question: portal.call(sampled, question, here.models),
+        definition.body["testing_criteria"], sampling_of(asked), tools_of(here, portal.call, key=key),
+        answer=lambda question: portal.call(sampled, question, here, key),
     )  # fmt: skip
     config = definition.body["data_source_config"]
     source, keeper = _narrowed(asked.source, config, row), Keeper(ledger, row)

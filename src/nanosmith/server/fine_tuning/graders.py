@@ -18,15 +18,20 @@ from starlette.routing import Route
 from nanosmith.core.errors import InputError
 from nanosmith.core.example import Message
 from nanosmith.core.limits import MAX_INPUT_CHARS
-from nanosmith.core.structs import to_struct
+from nanosmith.core.prediction import Prediction
+from nanosmith.core.structs import to_struct, without_none
+from nanosmith.core.task import Task
 from nanosmith.score.graders import run as graders
 from nanosmith.score.graders.grade import FLAGS, Answer, Ask, Grade, SamplingParams, Tools
 from nanosmith.score.graders.multi import SubGrader
 from nanosmith.server.chat.generate import is_writer, question_to, write
 from nanosmith.server.chat.request import ChatMessage, ChatRequest
 from nanosmith.server.http.wire import json_response, read_json
-from nanosmith.server.models.cache import ModelCache, OpenModel
-from nanosmith.server.services import services
+from nanosmith.server.models.cache import OpenModel
+from nanosmith.server.routes.ask import LabelReply, TextReply
+from nanosmith.server.routes.inner import reply_of
+from nanosmith.server.services import Services, services
+from nanosmith.server.watch.tally import tally_of
 
 MAX_GRADINGS = 4
 """Gradings at the same time. Each holds a thread of its own kind, so that the models which it asks find one free."""
@@ -49,7 +54,7 @@ class RunRequest(msgspec.Struct):
 
 async def run(request: Request) -> Response:
     asked = to_struct(readable(await read_json(request)), RunRequest)
-    tools = Tools(ask=asker(services(request).models))
+    tools = Tools(ask=asker(services(request), tally_of(request.scope).key or ""))
     start = time.perf_counter()
     sample = graders.sample_of(asked.model_sample)
     grade = await anyio.to_thread.run_sync(
@@ -62,7 +67,7 @@ async def validate(request: Request) -> Response:
     """Answers with the grader as it was sent."""
     given = await read_json(request)
     asked = to_struct(readable(given), ValidateRequest)
-    graders.validate(asked.grader, Tools(ask=asker(services(request).models)))
+    graders.validate(asked.grader, Tools(ask=asker(services(request), "")))
     return json_response({"grader": given["grader"]})
 
 
@@ -81,23 +86,44 @@ def readable(given: dict[str, Any]) -> dict[str, Any]:
     return given | {"grader": {**grader, "graders": subs}}  # type: ignore[dict-item]
 
 
-def asker(models: ModelCache, call: Callable[..., Answer] = anyio.from_thread.run) -> Ask:
-    """Asks a local model. What a classifier answers is its label, without JSON around it. `call` runs a coroutine
-    function with its arguments: without it, from a thread of the event loop."""
+def asker(here: Services, key: str, call: Callable[..., Answer] = anyio.from_thread.run) -> Ask:
+    """Asks a local model or a route. What a classifier answers is its label, without JSON around it. `key` is whose
+    budgets a route's calls count to. `call` runs a coroutine function with its arguments: without it, from a thread of
+    the event loop."""
 
-    async def answer(name: str, messages: Sequence[Message]) -> Answer:
-        model = await models.get(name)
+    async def answer(name: str, messages: Sequence[Message], sampling: SamplingParams) -> Answer:
+        route = here.shared.routing.find(name)
+        if route is not None:
+            return _of_route(*await reply_of(route, _question(name, messages, sampling), here, key))
+        model = await here.models.get(name)
         if is_writer(model):
             return await _written(model, messages)
-        prediction = await models.predict(model, tuple(messages))
-        value = prediction.answer
-        text = value if isinstance(value, str) else model.manifest.task.render(value)
-        return Answer(text, model.name, prediction.tokens, 1)
+        return _labelled(await here.models.predict(model, tuple(messages)), model.manifest.task, model.name)
 
-    def ask(name: str, messages: Sequence[Message], _sampling: SamplingParams) -> Answer:
-        return call(answer, name, messages)
+    def ask(name: str, messages: Sequence[Message], sampling: SamplingParams) -> Answer:
+        return call(answer, name, messages, sampling)
 
     return ask
+
+
+def _question(name: str, messages: Sequence[Message], sampling: SamplingParams) -> ChatRequest:
+    """With the parameters that were given. Raises InputError."""
+    given: dict[str, Any] = without_none(msgspec.to_builtins(sampling))
+    if (most := given.pop("max_completions_tokens", None)) is not None:
+        given["max_completion_tokens"] = most
+    return to_struct({"model": name, "messages": msgspec.to_builtins(messages), **given}, ChatRequest)
+
+
+def _of_route(name: str, reply: LabelReply | TextReply) -> Answer:
+    if isinstance(reply, LabelReply):
+        return _labelled(reply.answer.prediction, reply.answer.model.manifest.task, name)
+    message, used = reply.completion["choices"][0]["message"], reply.completion.get("usage") or {}
+    return Answer(message.get("content") or "", name, used.get("prompt_tokens", 0), used.get("completion_tokens", 0))
+
+
+def _labelled(prediction: Prediction, task: Task, name: str) -> Answer:
+    value = prediction.answer
+    return Answer(value if isinstance(value, str) else task.render(value), name, prediction.tokens, 1)
 
 
 async def _written(model: OpenModel, messages: Sequence[Message]) -> Answer:

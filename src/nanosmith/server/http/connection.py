@@ -17,14 +17,23 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
 
     For a request whose body was read. Raises ClientDisconnect.
     """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(left(request.receive))
+    working, has_left = asyncio.current_task(), False
+    assert working is not None
+
+    def cancel(leaving: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        has_left = not leaving.cancelled() and working.cancel()
+
+    leaving = asyncio.create_task(left(request.receive))
+    leaving.add_done_callback(cancel)
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if has_left and working.uncancel() == 0:  # else the server stops, too
+            raise ClientDisconnect from None
+        raise
     finally:
-        working.cancel()
+        leaving.remove_done_callback(cancel)
         leaving.cancel()
 
 

@@ -144,6 +144,11 @@ class ModelCache:
         answers.keep(key, answer)
         return answer
 
+    def digest_of(self, name: str) -> str | None:
+        """Of the model that answers to this name now; None before it was asked."""
+        _, key, _ = self._known.get(name, (0.0, NO_KEY, NO_FOLDER))
+        return getattr(self._opened.by_key.get(key), "digest", None)
+
     def forget(self, name: str) -> None:
         """Close a model that was deleted."""
         self._known.pop(name, None)

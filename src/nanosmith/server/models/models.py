@@ -27,8 +27,9 @@ BASE_CREATED_AT = 1_764_547_200  # 2025-12-01, the same for all base models: a d
 
 def list_models(request: Request) -> Response:
     home = services(request)
-    routes = map(route_object, home.shared.routing.offered(home.ledger.project))
-    return list_response([*routes, *map(model_object, home.ledger.models()), *map(base_object, own_bases())])
+    routes = home.shared.routing.offered(home.ledger.project)
+    local = [row for row in home.ledger.models() if row.name not in routes]  # those are called by the route alone
+    return list_response([*map(route_object, routes), *map(model_object, local), *map(base_object, own_bases())])
 
 
 def retrieve(request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
@@ -25,7 +25,7 @@ from nanosmith.server.chat.request import (
 )
 from nanosmith.server.chat.written import Choice, Written, logprobs
 from nanosmith.server.http.connection import while_connected
-from nanosmith.server.http.event_stream import STOPPING, EventStream
+from nanosmith.server.http.event_stream import EventStream
 from nanosmith.server.http.idempotency import once
 from nanosmith.server.http.wire import json_response
 from nanosmith.server.models.cache import OpenModel
@@ -40,6 +40,7 @@ from nanosmith.server.responses.request import (
     response_format,
 )
 from nanosmith.server.responses.stream import (
+    Sent,
     added_events,
     begun_events,
     delta_event,
@@ -49,7 +50,6 @@ from nanosmith.server.responses.stream import (
     stream_events,
 )
 from nanosmith.server.services import services
-from nanosmith.server.watch.middleware import log
 from nanosmith.server.watch.tally import count_tokens
 from nanosmith.store.ledger import new_id
 
@@ -159,59 +159,31 @@ async def _streamed(
 ) -> Response:
     with own_names():
         writing, written, end = await started(request, question)
-    stream = Stream(question, written, begun_response, keep)
-    return EventStream(stream.sent(writing), last=stream.stopping, end=end, headers=headers)
+    sent, events = Sent(), _events(question, writing, written, begun_response, keep)
+    return EventStream(sent.each(events), last=sent.stopping, end=end, headers=headers)
 
 
-class Stream:
-    """The events of one response, with their numbers."""
-
-    def __init__(self, question: Question, written: Written, begun: dict[str, Any], keep: Keep) -> None:
-        self._question = question
-        self._written = written
-        self._begun = begun
-        self._keep = keep
-        self._number = 0
-
-    async def sent(self, writing: Writing) -> AsyncGenerator[bytes]:
-        """A failure in the middle is an `error` event, and the stream then ends without `response.completed`."""
-        try:
-            async for event in self._events(writing):
-                yield self._encoded(event)
-        except NanosmithError as error:
-            yield self._error(str(error), error.code)
-        except Exception:
-            log.exception("a stream failed")
-            yield self._error("The stream failed on the server.", "server_error")
-
-    def stopping(self) -> bytes:
-        return self._error(STOPPING, "server_error")
-
-    async def _events(self, writing: Writing) -> AsyncIterator[dict[str, Any]]:
-        for event in begun_events(self._begun):
-            yield event
-        choice, item, at = self._written.choices[0], dict[str, Any](), dict[str, Any]()
-        async for part in writing:
-            _, new = self._written.add(part)
-            if not item and choice.is_decided:
-                item = item_of(choice, self._question)
-                at = {"output_index": 0, "item_id": item["id"]}
-                for event in added_events(item, at):
-                    yield event
-            tokens = choice.new_tokens() if item else []
-            if new or tokens:
-                yield delta_event(item, at, new, _logprobs(tokens, self._question))
-        item = item_of(choice, self._question, id=item["id"])
-        for event in done_events(item, at):
-            yield event
-        yield ended_event(await self._keep(ended(self._begun, item, self._written)))
-
-    def _error(self, message: str, code: str | None) -> bytes:
-        return self._encoded({"type": "error", "code": code, "message": message, "param": None})
-
-    def _encoded(self, event: dict[str, Any]) -> bytes:
-        number, self._number = self._number, self._number + 1
-        return encoded(event, number)
+async def _events(
+    question: Question, writing: Writing, written: Written, begun: dict[str, Any], keep: Keep
+) -> AsyncGenerator[dict[str, Any]]:
+    """Those of one response, as it grows."""
+    for event in begun_events(begun):
+        yield event
+    choice, item, at = written.choices[0], dict[str, Any](), dict[str, Any]()
+    async for part in writing:
+        _, new = written.add(part)
+        if not item and choice.is_decided:
+            item = item_of(choice, question)
+            at = {"output_index": 0, "item_id": item["id"]}
+            for event in added_events(item, at):
+                yield event
+        tokens = choice.new_tokens() if item else []
+        if new or tokens:
+            yield delta_event(item, at, new, _logprobs(tokens, question))
+    item = item_of(choice, question, id=item["id"])
+    for event in done_events(item, at):
+        yield event
+    yield ended_event(await keep(ended(begun, item, written)))
 
 
 def item_of(choice: Choice, question: Question, id: str | None = None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from nanosmith.server.decisions import decisions
 from nanosmith.server.http.connection import while_connected
 from nanosmith.server.http.idempotency import once
 from nanosmith.server.http.pages import limit_of, order_of, slice_response
-from nanosmith.server.http.wire import json_response, read_json
+from nanosmith.server.http.wire import json_response
 from nanosmith.server.models.cache import ModelCache, OpenModel
 from nanosmith.server.models.turns import check_chars, remarks
 from nanosmith.server.responses import generate
@@ -58,9 +58,8 @@ async def create(request: Request, given: dict[str, Any]) -> Response:
     return json_response(made, headers=headers)
 
 
-async def count_input_tokens(request: Request) -> Response:
+async def count_input_tokens(request: Request, given: dict[str, Any]) -> Response:
     """What a response to the same request would read, and what a length limit would cut off."""
-    given = await read_json(request)
     asked = to_struct(given, ResponseRequest)
     model = await services(request).models.get(asked.model)
     if is_writer(model):
@@ -126,7 +125,8 @@ async def _answer(request: Request, asked: ResponseRequest, model: OpenModel) ->
     question = as_chat(asked, turns)
     answering = _answer_to(with_tools(question, asked) if is_record else question, home.models)
     answer = await (while_connected(request, answering) if asked.stream else answering)
-    check_truncation(asked, answer.prediction)
+    if asked.truncation == "disabled":
+        check_uncut(answer.prediction)
     count_tokens(request, answer.prediction.tokens + answer.written_tokens, model=answer.model.name)
     return made_from, answer
 
@@ -138,8 +138,9 @@ async def _answer_to(asked: ChatRequest, models: ModelCache) -> Answer:
     return msgspec.structs.replace(answer, id=new_id("resp_"))
 
 
-def check_truncation(asked: ResponseRequest, prediction: Prediction) -> None:
-    if asked.truncation == "disabled" and prediction.dropped_tokens:
+def check_uncut(prediction: Prediction) -> None:
+    """Raises TooLong where the model did not read to the end."""
+    if prediction.dropped_tokens:
         raise TooLong(
             "the model does not read so much, and truncation is disabled",
             got=f"about {prediction.tokens + prediction.dropped_tokens} tokens", allowed=f"{prediction.tokens} tokens",
@@ -156,7 +157,6 @@ def _document_of(request: Request) -> Document:
 
 
 routes = [
-    Route("/responses/input_tokens", count_input_tokens, methods=["POST"]),
     Route("/responses/{id}", retrieve, methods=["GET"]),
     Route("/responses/{id}", delete, methods=["DELETE"]),
     Route("/responses/{id}/cancel", cancel, methods=["POST"]),

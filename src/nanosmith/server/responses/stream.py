@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
+from nanosmith.core.errors import NanosmithError
+from nanosmith.server.http.event_stream import STOPPING
 from nanosmith.server.watch.middleware import log
 
 ENDS = ("completed_at", "usage")
@@ -39,18 +42,46 @@ def ended_event(response: dict[str, Any]) -> dict[str, Any]:
     return {"type": f"response.{response['status']}", "response": response}
 
 
-async def server_sent(events: Iterable[dict[str, Any]]) -> AsyncIterator[bytes]:
-    """Events with their numbers. A failure in the middle is an `error` event, and the stream then ends without
-    `response.completed`: a client must not take half an answer for a whole one."""
-    number = 0
-    try:
+class Sent:
+    """The events of one response as they are sent, with their numbers."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    async def each(self, events: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[bytes]:
+        """A failure in the middle is an `error` event, and the stream then ends without `response.completed`: a client
+        must not take half an answer for a whole one."""
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    yield self._numbered(event)
+        except NanosmithError as error:
+            yield self._error(str(error), error.code)
+        except Exception:
+            log.exception("a stream failed")
+            yield self._error("The stream failed on the server.", "server_error")
+
+    def stopping(self) -> bytes:
+        """The last event of a stream that the server's end cuts off."""
+        return self._error(STOPPING, "server_error")
+
+    def _error(self, message: str, code: str | None) -> bytes:
+        return self._numbered({"type": "error", "code": code, "message": message, "param": None})
+
+    def _numbered(self, event: dict[str, Any]) -> bytes:
+        number, self._number = self._number, self._number + 1
+        return encoded(event, number)
+
+
+async def server_sent(events: Iterable[dict[str, Any]]) -> AsyncGenerator[bytes]:
+    """Those of a response that is whole."""
+
+    async def each() -> AsyncGenerator[dict[str, Any]]:
         for event in events:
-            yield encoded(event, number)
-            number += 1
-    except Exception:
-        log.exception("a stream failed")
-        error = {"type": "error", "code": "server_error", "message": "The stream failed on the server.", "param": None}
-        yield encoded(error, number)
+            yield event
+
+    async for sent in Sent().each(each()):
+        yield sent
 
 
 def added_events(item: dict[str, Any], at: dict[str, Any]) -> Iterator[dict[str, Any]]:

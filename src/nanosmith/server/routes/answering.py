@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 
 from nanosmith.core.errors import InputError
@@ -15,6 +16,7 @@ from nanosmith.core.settings import parse_duration
 from nanosmith.core.task import Value
 from nanosmith.predict.endpoint.failure import EndpointError
 from nanosmith.server.chat.request import ChatRequest, turns
+from nanosmith.server.http.errors import ModelNotFound
 from nanosmith.server.models.cache import OpenModel
 from nanosmith.server.routes.ask import Ask, LabelReply, Reply, TextReply
 from nanosmith.server.routes.bill import Spent
@@ -35,14 +37,21 @@ async def ask_of(
     labels_only: bool = False,
 ) -> Ask:  # fmt: skip
     """The request as routes are asked. Raises InputError, NotAllowed."""
-    home = services(request)
+    key, headers = tally_of(request.scope).key or "", request.headers
+    asked = await ask_from_here(services(request), route, body, chat, key=key, private=headers.get(PRIVATE_HEADER))
+    until_s = asked.began_s + _deadline_s(route, headers.get(DEADLINE_HEADER))
+    return msgspec.structs.replace(asked, until_s=until_s, streams=streams, labels_only=labels_only)
+
+
+async def ask_from_here(
+    home: Services, route: Route, body: Mapping[str, Any], chat: ChatRequest, *, key: str, private: str | None = None
+) -> Ask:
+    """The same without an HTTP request; `private` is what its header would say. Raises NotAllowed."""
     check_caller(route, home.ledger.project)
     now = asyncio.get_running_loop().time()
     return Ask(
-        route=route, home=home, body=body, chat=chat, key=tally_of(request.scope).key or "",
-        private=await is_private(route, body, request.headers.get(PRIVATE_HEADER)), began_s=now,
-        until_s=now + _deadline_s(route, request.headers.get(DEADLINE_HEADER)), streams=streams,
-        labels_only=labels_only,
+        route=route, home=home, body=body, chat=chat, key=key, private=await is_private(route, body, private),
+        began_s=now, until_s=now + route.deadline_s,
     )  # fmt: skip
 
 
@@ -65,7 +74,8 @@ class Answering:
         return await Run(self._ask, self._steps, self._reply, self._threshold).reply()
 
     def _threshold(self, step: Step) -> float | None:
-        return self._routing.threshold(self._ask.route, step)
+        """By the model that answered: another project may have another one of the same name."""
+        return self._routing.threshold(self._ask.route, step, self._ask.home.models.digest_of(step.model))
 
     async def _reply(self, step: Step, whole: bool) -> Reply:
         self._asked.add(step.model)
@@ -84,6 +94,11 @@ class Answering:
         try:
             async with asyncio.timeout(step.timeout_s):
                 return await ask_local(self._ask, step, self._spent, whole=whole)
+        except ModelNotFound as error:
+            if step.model not in self._routing.routes:
+                raise
+            what = f"the step {step.model} of the route {self._ask.route.name} is a route, and a step is a model"
+            raise ModelNotFound(what, remedy="Write the steps of that route into this one.") from error
         except TimeoutError:
             raise EndpointError("timeout", f"{step.model} did not answer within {step.timeout_s:g} s") from None
 
@@ -102,7 +117,7 @@ def tell(ask: Ask, done: Done, content: str, *, streamed: bool) -> None:
     """Book an answer that is whole, and tell all observers of it."""
     count_answered_here(ask, done)
     observers = ask.home.shared.routing.observers
-    if not len(observers):
+    if not observers.want(ask.route):
         return
     reply, now = done.reply, asyncio.get_running_loop().time()
     value: Value | None = reply.answer.prediction.answer if isinstance(reply, LabelReply) else None
@@ -125,7 +140,7 @@ def _id_of(reply: Reply) -> str:
 def headers_of(ask: Ask, done: Done) -> dict[str, str]:
     """What tells a client how its answer came to be."""
     told = {
-        "x-nanosmith-route": ask.route.name, "x-nanosmith-step": done.step.model,
+        "x-nanosmith-route": ask.route.name, "x-nanosmith-step": printable(done.step.model),
         "x-nanosmith-escalated": "true" if done.escalated else "false",
     }  # fmt: skip
     if done.reply.confidence is not None:
@@ -133,6 +148,11 @@ def headers_of(ask: Ask, done: Done) -> dict[str, str]:
     if not done.accepted:
         told["x-nanosmith-unaccepted"] = "true"
     return told
+
+
+def printable(name: str) -> str:
+    """A model's name may have any letters, a header may not."""
+    return name.encode("ascii", "replace").decode()
 
 
 def _turns(chat: ChatRequest) -> tuple[Message, ...]:

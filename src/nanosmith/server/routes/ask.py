@@ -18,7 +18,8 @@ from nanosmith.server.services import Services
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `body` is the chat completion as it came, `chat` the same, read; `private`: it must not leave the
     machine. `until_s` is the end of its time, on the event loop's clock. `labels_only`: only a prediction over labels
-    is an answer. `streams`: the client reads while the answer grows."""
+    is an answer. `streams`: the client reads while the answer grows. `uncut`: what a model does not read to its end it
+    must not answer."""
 
     route: Route
     home: Services
@@ -30,6 +31,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     until_s: float
     streams: bool = False
     labels_only: bool = False
+    uncut: bool = False
 
     @property
     def project(self) -> str:

@@ -57,4 +57,8 @@ routes = [
     Route("/chat/completions", _endpoint(chat.create, completions.create), methods=["POST"]),
     Route("/decisions", _endpoint(decisions.create, model_decisions.create), methods=["POST"]),
     Route("/responses", _endpoint(responses.create, model_responses.create), methods=["POST"]),
-]
+    Route(
+        "/responses/input_tokens", _endpoint(responses.count_input_tokens, model_responses.count_input_tokens),
+        methods=["POST"],
+    ),
+]  # fmt: skip

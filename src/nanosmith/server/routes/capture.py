@@ -9,6 +9,7 @@ from collections import deque
 
 from nanosmith.core.errors import NanosmithError
 from nanosmith.core.example import Message
+from nanosmith.core.route import Route
 from nanosmith.data.audit.pii import mask_pii
 from nanosmith.server.routes.observers import RouteEvent
 from nanosmith.store.captures import CAPTURE, Capture, as_document, capture_id
@@ -34,8 +35,11 @@ class Capturer:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def wants(self, route: Route) -> bool:
+        return bool(route.capture)
+
     def answered(self, event: RouteEvent) -> None:
-        if not event.route.capture or event.private:
+        if event.private:
             return
         if len(self._waiting) >= MOST_WAITING:
             self._lost += 1

@@ -17,6 +17,7 @@ from nanosmith.server.chat import generate
 from nanosmith.server.chat.completions import answer_to, check_request
 from nanosmith.server.chat.written import Written
 from nanosmith.server.models.cache import OpenModel
+from nanosmith.server.responses.responses import check_uncut
 from nanosmith.server.routes.ask import Ask, LabelReply, Reply, StreamReply, TextReply
 from nanosmith.server.routes.bill import Spent
 from nanosmith.server.routes.growing import first_of
@@ -32,6 +33,8 @@ async def ask_local(ask: Ask, step: Step, spent: Spent, *, whole: bool) -> Reply
         if ask.labels_only and not is_labelled(model):
             raise no_labels(model.name)
         answer = await answer_to(asked, ask.home.models)
+        if ask.uncut:
+            check_uncut(answer.prediction)
         return LabelReply(answer, spent, answer.prediction.sureness)
     if ask.labels_only:
         raise no_labels(model.name)

@@ -47,6 +47,10 @@ class RouteEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observer(Protocol):
+    def wants(self, route: Route) -> bool:
+        """Whether it is to be told of the answers of a route; asked at each."""
+        ...
+
     def answered(self, event: RouteEvent) -> None:
         """Called on the event loop after the answer is known: takes microseconds, and leaves work to others."""
         ...
@@ -61,12 +65,14 @@ class Observers:
     def add(self, observer: Observer) -> None:
         self._all.append(observer)
 
-    def __len__(self) -> int:
-        return len(self._all)
+    def want(self, route: Route) -> bool:
+        """Whether anybody is to be told."""
+        return any(observer.wants(route) for observer in self._all)
 
     def tell(self, event: RouteEvent) -> None:
         for observer in self._all:
             try:
-                observer.answered(event)
+                if observer.wants(event.route):
+                    observer.answered(event)
             except Exception:
                 log.exception("an observer of routes failed")

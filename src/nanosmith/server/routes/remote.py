@@ -9,12 +9,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
+import msgspec
+
+from nanosmith.core.errors import InputError
 from nanosmith.core.route import Step
 from nanosmith.predict.endpoint.catalogue import Remote
 from nanosmith.predict.endpoint.dialects.dialect import Call, garbage, used
 from nanosmith.predict.endpoint.failure import WRONG_ANSWER, EndpointError
 from nanosmith.predict.route import quantile
-from nanosmith.server.chat.completions import Answer
+from nanosmith.server.chat.completions import Answer, check_request, planned
 from nanosmith.server.chat.request import refused, turns
 from nanosmith.server.models.cache import OpenModel
 from nanosmith.server.models.turns import as_input
@@ -52,13 +55,23 @@ class RemoteStep:
         ours = self._ask.chat.nanosmith
         if ours is not None and (ours.explain or ours.fields):
             raise refused("nanosmith", "a remote model explains nothing", "a route with a local model")
-        if source is not None:
+        if source is not None and (self._ask.labels_only or self._is_for(source)):
             return await self._tried(lambda: self._label(upstream, purse, source))
         if self._ask.labels_only:
             raise no_labels(self._remote.name)
         if self._ask.streams and not whole:
             return await self._tried(lambda: self._stream(upstream, purse))
         return await self._tried(lambda: self._text(upstream, purse, judged=whole))
+
+    def _is_for(self, source: OpenModel) -> bool:
+        """Whether labels are an answer to the request; tools and forms that they do not have go out as they came."""
+        asked = msgspec.structs.replace(self._ask.chat, metadata=None)
+        try:
+            check_request(asked, source.manifest.task)
+            planned(asked, source)
+        except InputError:
+            return False
+        return True
 
     async def _tried(self, attempt: Callable[[], Awaitable[Reply]]) -> Reply:
         """Again after a pause, while that may help and there is time."""

@@ -12,39 +12,40 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from nanosmith.core.errors import NanosmithError
+from nanosmith.core.errors import InputError
 from nanosmith.core.route import Route
-from nanosmith.core.structs import to_struct
+from nanosmith.core.structs import to_struct, without_none
 from nanosmith.predict.endpoint.dialects.dialect import count
 from nanosmith.server.chat.request import IGNORED_HEADER, ChatRequest, StreamOptions
 from nanosmith.server.http.connection import while_connected
-from nanosmith.server.http.event_stream import STOPPING, EventStream
+from nanosmith.server.http.event_stream import EventStream
 from nanosmith.server.http.idempotency import once
 from nanosmith.server.http.wire import json_response
 from nanosmith.server.models.turns import remarks
 from nanosmith.server.responses import kept
+from nanosmith.server.responses import responses as model_responses
 from nanosmith.server.responses.generate import IGNORED, as_chat, own_names
 from nanosmith.server.responses.items import PREFIXES, answer_item
 from nanosmith.server.responses.request import ResponseRequest, check_common, idle_names
-from nanosmith.server.responses.responses import check_truncation, response_object
+from nanosmith.server.responses.responses import response_object
 from nanosmith.server.responses.stream import (
+    Sent,
     added_events,
     begun_events,
     delta_event,
     done_events,
-    encoded,
     ended_event,
     server_sent,
     stream_events,
 )
 from nanosmith.server.responses.stream import said as told
-from nanosmith.server.routes.answering import answered, ask_of, headers_of, tell
+from nanosmith.server.routes.answering import answered, ask_of, headers_of, printable, tell
 from nanosmith.server.routes.ask import Ask, LabelReply, StreamReply, TextReply
 from nanosmith.server.routes.chat import said, total_tokens, within
 from nanosmith.server.routes.growing import Grown
+from nanosmith.server.routes.rules import check_caller
 from nanosmith.server.routes.run import Done
 from nanosmith.server.services import services
-from nanosmith.server.watch.middleware import log
 from nanosmith.server.watch.tally import count_cost, count_tokens
 from nanosmith.store.ledger import new_id
 
@@ -63,6 +64,8 @@ async def create(request: Request, given: dict[str, Any], route: Route) -> Respo
         chat = msgspec.structs.replace(chat, stream=True, stream_options=StreamOptions(include_usage=True))
     body = _body(chat, asked)
     ask = await ask_of(request, route, body, chat, streams=bool(asked.stream))
+    if asked.truncation == "disabled":
+        ask = msgspec.structs.replace(ask, uncut=True)
     with own_names():
         done = await while_connected(request, answered(ask))
     headers = headers_of(ask, done) | _idle(asked, given)
@@ -73,8 +76,9 @@ async def create(request: Request, given: dict[str, Any], route: Route) -> Respo
         return await run_in_threadpool(kept.keep, home, kept.document(made, made_from), sent)
 
     if isinstance(done.reply, StreamReply):
-        stream = Stream(request, asked, ask, done, keep)
-        return EventStream(stream.sent(done.reply), last=stream.stopping, end=stream.end, headers=headers)
+        stream, sending = Stream(request, asked, ask, done, keep), Sent()
+        events = sending.each(stream.events(done.reply))
+        return EventStream(events, last=sending.stopping, end=stream.end, headers=headers)
     made = await keep(_made(request, asked, ask, done))
     if isinstance(done.reply, LabelReply):
         headers |= remarks(done.reply.answer.prediction)
@@ -84,8 +88,23 @@ async def create(request: Request, given: dict[str, Any], route: Route) -> Respo
     return json_response(made, headers=headers)
 
 
+async def count_input_tokens(request: Request, given: dict[str, Any], route: Route) -> Response:
+    """What the route's first local model would read: what a remote one would, its provider alone can tell."""
+    here = services(request)
+    check_caller(route, here.ledger.project)
+    local = next((step.model for step in route.steps if not here.shared.routing.is_remote(step.model)), None)
+    if local is None:
+        raise InputError(
+            "a remote model's provider alone can count what it reads", got=f"the route {route.name}", param="model",
+            allowed="a local model, or a route with one", code="unsupported_model",
+        )  # fmt: skip
+    response = await model_responses.count_input_tokens(request, given | {"model": local})
+    response.headers.update({"x-nanosmith-route": route.name, "x-nanosmith-step": printable(local)})
+    return response
+
+
 class Stream:
-    """The events of one growing response, with their numbers. Text is told as it comes, calls when they are whole."""
+    """The events of one growing response. Text is told as it comes, calls when they are whole."""
 
     def __init__(self, request: Request, asked: ResponseRequest, ask: Ask, done: Done, keep: Keep) -> None:
         self._request = request
@@ -94,29 +113,13 @@ class Stream:
         self._keep = keep
         self._grown = Grown()
         self._begun = kept.begun(asked, new_id("resp_"), int(time.time()), done.step.model)
-        self._number = 0
-
-    async def sent(self, reply: StreamReply) -> AsyncGenerator[bytes]:
-        """A failure in the middle is an `error` event, and the stream then ends without `response.completed`."""
-        try:
-            async with aclosing(self._events(reply)) as events:
-                async for event in events:
-                    yield self._encoded(event)
-        except NanosmithError as error:
-            yield self._error(str(error), error.code)
-        except Exception:
-            log.exception("a stream failed")
-            yield self._error("The stream failed on the server.", "server_error")
-
-    def stopping(self) -> bytes:
-        return self._error(STOPPING, "server_error")
 
     def end(self) -> None:
         count_cost(self._request, self._done.reply.spent.known_cost)
         used = self._done.reply.spent.used
         count_tokens(self._request, used.input + used.output, model=self._done.step.model)
 
-    async def _events(self, reply: StreamReply) -> AsyncGenerator[dict[str, Any]]:
+    async def events(self, reply: StreamReply) -> AsyncGenerator[dict[str, Any]]:
         for event in begun_events(self._begun):
             yield event
         message, at = answer_item("", []), dict[str, Any]()
@@ -151,13 +154,6 @@ class Stream:
         made = await self._keep(_ended(self._begun, items, completion))
         return [*events, ended_event(made)]
 
-    def _error(self, message: str, code: str | None) -> bytes:
-        return self._encoded({"type": "error", "code": code, "message": message, "param": None})
-
-    def _encoded(self, event: dict[str, Any]) -> bytes:
-        number, self._number = self._number, self._number + 1
-        return encoded(event, number)
-
 
 def _made(request: Request, asked: ResponseRequest, ask: Ask, done: Done) -> dict[str, Any]:
     """The response of a reply that is whole."""
@@ -165,7 +161,6 @@ def _made(request: Request, asked: ResponseRequest, ask: Ask, done: Done) -> dic
     count_cost(request, reply.spent.known_cost)
     if isinstance(reply, LabelReply):
         answer = msgspec.structs.replace(reply.answer, id=new_id("resp_"))
-        check_truncation(asked, answer.prediction)
         count_tokens(request, answer.prediction.tokens + answer.written_tokens, model=done.step.model)
         tell(ask, done, answer.content, streamed=False)
         return response_object(asked, answer)
@@ -231,7 +226,7 @@ def _has_effort(asked: ResponseRequest) -> bool:
 
 def _body(chat: ChatRequest, asked: ResponseRequest) -> dict[str, Any]:
     """As a chat completion, without what was not given."""
-    body: dict[str, Any] = _without_none(msgspec.to_builtins(chat))
+    body: dict[str, Any] = without_none(msgspec.to_builtins(chat))
     body["messages"] = _merged(body["messages"])
     if not body.get("tools"):
         body.pop("tools", None)
@@ -244,12 +239,6 @@ def _body(chat: ChatRequest, asked: ResponseRequest) -> dict[str, Any]:
     if asked.parallel_tool_calls is not None and asked.tools:
         body["parallel_tool_calls"] = asked.parallel_tool_calls
     return body
-
-
-def _without_none(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {name: _without_none(value) for name, value in content.items() if value is not None}
-    return [_without_none(one) for one in content] if isinstance(content, list) else content
 
 
 def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -28,8 +28,8 @@ log = logging.getLogger("nanosmith.server")
 
 
 class Routing:
-    """All projects share it. `certified` gives, of a route and a local model, the threshold of its newest certificate,
-    None where none holds; whoever watches certificates puts itself there."""
+    """All projects share it. `certified` gives, of a route, a local model and its digest (None: whatever it is), the
+    threshold of its newest certificate, None where none holds; whoever watches certificates puts itself there."""
 
     def __init__(self, home: Home, config: WatchedConfig) -> None:
         self._home = home
@@ -45,7 +45,7 @@ class Routing:
         self.health = HealthBook()
         self.observers = Observers()
         self.leads = Leads()
-        self.certified: Callable[[str, str], float | None] = lambda _route, _model: None
+        self.certified: Callable[[str, str, str | None], float | None] = lambda *_: None
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -98,12 +98,12 @@ class Routing:
         """Raises NotFound."""
         return self.catalogue.find(model)
 
-    def threshold(self, route: Route, step: Step) -> float | None:
-        """What the step's confidence must reach; None: any answer will do. Where no certificate holds, nothing is
-        enough."""
+    def threshold(self, route: Route, step: Step, digest: str | None = None) -> float | None:
+        """What the step's confidence must reach; None: any answer will do. Where no certificate of a model with this
+        digest holds, nothing is enough."""
         if step.accept != "certified":
             return step.accept
-        found = self.certified(route.name, step.model)
+        found = self.certified(route.name, step.model, digest)
         return math.inf if found is None else found
 
     async def close(self) -> None:

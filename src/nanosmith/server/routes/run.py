@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from nanosmith.core.errors import InputError, NanosmithError, OverBudget
+from nanosmith.core.errors import InputError, NanosmithError, NotFound, OverBudget
 from nanosmith.core.route import Step
 from nanosmith.predict.endpoint.failure import EndpointError
 from nanosmith.server.http.errors import ApiError
@@ -158,7 +158,7 @@ class Run:
             return private_refused(self._ask.route, self._told())
         if not errors:
             return NotSure(f"no step of the route {name} was sure enough", got=self._told(), param="messages")
-        if all(isinstance(error, InputError | OverBudget) for error in errors):
+        if all(map(_is_the_clients, errors)):
             return errors[-1]
         if len(errors) == 1 and isinstance(errors[0], ApiError):
             return errors[0]
@@ -187,6 +187,11 @@ class Run:
                 if isinstance(result, StreamReply):
                     await result.close()
         self._running.clear()
+
+
+def _is_the_clients(error: NanosmithError) -> bool:
+    """A step that names no model is not."""
+    return isinstance(error, InputError | OverBudget) and not isinstance(error, NotFound)
 
 
 async def _result(task: asyncio.Task[Reply]) -> Reply:

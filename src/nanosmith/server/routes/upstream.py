@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -14,12 +14,8 @@ from nanosmith.predict.endpoint.catalogue import Provider, Remote
 from nanosmith.predict.endpoint.dialects.dialect import Call, Chunks, Dialect, garbage
 from nanosmith.predict.endpoint.events import EventParser
 from nanosmith.predict.endpoint.failure import EndpointError
+from nanosmith.server.routes.http_client import OK, Connection
 from nanosmith.server.routes.transport import Transport, whole_body
-
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse
-
-OK = 200
 
 
 class Upstream:
@@ -78,9 +74,9 @@ class _Ends:
                 self._open.discard(choice.get("index", 0))
 
 
-async def _events(remote: Remote, response: ClientResponse, ends: _Ends) -> AsyncGenerator[dict[str, Any]]:
+async def _events(remote: Remote, response: Connection, ends: _Ends) -> AsyncGenerator[dict[str, Any]]:
     parser = EventParser()
-    async for piece in response.content.iter_any():
+    while piece := await response.piece():
         try:
             chunks = [chunk for event in parser.feed(piece) for chunk in ends.chunks.take(event)]
             for chunk in chunks:
@@ -93,11 +89,10 @@ async def _events(remote: Remote, response: ClientResponse, ends: _Ends) -> Asyn
             return
 
 
-def _check(remote: Remote, response: ClientResponse, body: bytes) -> None:
+def _check(remote: Remote, response: Connection, body: bytes) -> None:
     """Raises EndpointError for a status that is no success."""
     if response.status != OK:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        raise dialect_of(remote).failure(remote, response.status, headers, body)
+        raise dialect_of(remote).failure(remote, response.status, response.headers, body)
 
 
 def dialect_of(remote: Remote) -> Dialect:

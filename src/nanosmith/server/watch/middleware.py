@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
-import uuid
 from typing import Any
 
 import msgspec
@@ -20,9 +20,9 @@ from nanosmith.server.http.event_stream import STOPPING
 from nanosmith.server.http.handlers import error_response, internal_error
 from nanosmith.server.watch.tally import TALLY, Tally
 
-API_VERSION = "2020-10-01"
+ALWAYS = ((b"openai-version", b"2020-10-01"), (b"openai-organization", ORGANIZATION.encode()))
 CLIENT_GONE = 499
-COST = "x-nanosmith-cost"
+COST = b"x-nanosmith-cost"
 """What an answer cost, in US dollars, as a plain decimal."""
 SHOWN_PATH_CHARS = 256
 SHOWN = ("project", "key", "model", "tokens")
@@ -44,7 +44,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        tally, began = Tally(f"req_{uuid.uuid4().hex}"), time.perf_counter()
+        tally, began = Tally(f"req_{secrets.token_hex(16)}"), time.perf_counter()
         scope[TALLY] = tally
 
         async def send_tagged(message: Message) -> None:
@@ -71,15 +71,14 @@ class RequestContext:
 
 
 def _tag(message: Message, tally: Tally, began: float) -> None:
-    own = (
-        ("x-request-id", tally.id),
-        ("openai-processing-ms", str(round((time.perf_counter() - began) * 1000))),
-        ("openai-version", API_VERSION),
-        ("openai-organization", ORGANIZATION),
-        *([] if tally.cost is None else [(COST, plain_usd(tally.cost))]),
-        *rate_headers(tally.meters),
-    )
-    message["headers"] = [*message["headers"], *((name.encode(), value.encode()) for name, value in own)]
+    message["headers"] = [
+        *message["headers"],
+        (b"x-request-id", tally.id.encode()),
+        (b"openai-processing-ms", b"%d" % round((time.perf_counter() - began) * 1000)),
+        *ALWAYS,
+        *([] if tally.cost is None else [(COST, plain_usd(tally.cost).encode())]),
+        *((name.encode(), value.encode()) for name, value in rate_headers(tally.meters)),
+    ]
 
 
 def _line(scope: Scope, tally: Tally, began: float) -> str:
