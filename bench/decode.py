@@ -1,6 +1,6 @@
 """Tokens per second and time to the first token of one decoder, beside onnxruntime-genai's own loop and llama.cpp.
 
-    python bench/decode.py --hf FOLDER [--precision int4] [--gguf FILE] [--tokens 64] [--rounds 5]
+    taskset -c 0 python bench/decode.py --hf FOLDER [--precision int4] [--gguf FILE] [--tokens 64] [--rounds 5]
 
 FOLDER is a base in transformers' format, FILE the same weights for llama.cpp (needs llama-cpp-python; left out without
 it). All contenders read the same prompt, write the same number of tokens at temperature 0, and take turns round by

@@ -1,6 +1,6 @@
 """A route to one remote model beside the bare upstream, a bare reverse proxy and LiteLLM's proxy, in one run.
 
-    python bench/gateway.py [--seconds 3] [--concurrency 1 4 16 64] [--litellm VENV/bin/litellm]
+    python -m bench.gateway [--seconds 3] [--concurrency 1 4 16 64] [--litellm VENV/bin/litellm]
 
 Needs wrk (Debian: apt install wrk). The upstream is the fake provider of nanosmith.testing; the bare proxy is Starlette
 with aiohttp, in the server that ours runs in; ours has its log on, a price, and a budget on the route. LiteLLM is left

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from nanosmith.score import machine
 from nanosmith.score.machine import cpu, memory
 
 
@@ -33,7 +36,17 @@ def test_peak_memory_is_in_bytes() -> None:
     assert after < 100 * psutil.Process().memory_info().rss
 
 
-def test_platform_without_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not machine.STATUS.is_file(), reason="not Linux")
+def test_peak_is_of_this_process_alone() -> None:
+    """What the process that started this one held does not count."""
+    held = bytearray(400_000_000)
+    held[::4096] = b"x" * len(held[::4096])
+    code = "from nanosmith.score.machine import memory; print(memory().peak_bytes)"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(child.stdout) < len(held)
+
+
+def test_platform_without_resource(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the module the peak is unknown, not an error."""
     real = builtins.__import__
 
@@ -43,4 +56,5 @@ def test_platform_without_resource(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(machine, "STATUS", tmp_path / "absent")
     assert memory().peak_bytes is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
 import msgspec
 
 CPU_INFO = Path("/proc/cpuinfo")
+STATUS = Path("/proc/self/status")
 
 
 class Cpu(msgspec.Struct, frozen=True):
@@ -48,7 +50,12 @@ def _linux_name() -> str | None:
 
 
 def _peak_bytes() -> int | None:
-    """ru_maxrss is in bytes on macOS and in KiB elsewhere; Windows has no `resource` module."""
+    """ru_maxrss counts what the starting process had, too: Linux is asked otherwise. It is in bytes on macOS, in KiB
+    elsewhere. Windows has no `resource` module."""
+    if STATUS.is_file():
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(encoding="utf-8"), re.M)
+        if found:
+            return int(found[1]) * 1024
     try:
         import resource
     except ImportError:
