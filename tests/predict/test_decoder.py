@@ -17,7 +17,7 @@ from nanosmith.core.errors import Damaged, InputError, TooLong
 from nanosmith.core.example import Message
 from nanosmith.core.generation import Grammar, Piece, Sampling
 from nanosmith.core.task import Task
-from nanosmith.predict.decoder import ADAPTER_FILE, DECODER_FILE, GOLDEN_FILE, TEMPLATE_FILE, Decoder
+from nanosmith.predict.decoder import ADAPTER_FILE, DECODER_FILE, GOLDEN_FILE, TEMPLATE_FILE, Decoder, engine_of
 from nanosmith.predict.open import open_predictor
 from nanosmith.predict.text.graph import _open
 from nanosmith.store.bundles import Bundle, open_bundle, seal
@@ -69,6 +69,15 @@ def test_opens_through_the_registry(tiny_text: TinyText) -> None:
     prediction = opened[0].predict(["Hi"])[0]
     assert prediction.value
     assert prediction.confidence is None
+
+
+def test_engine_is_told(tiny_text: TinyText, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What computes the tokens of a model is known without opening it, and is that of the opened one."""
+    bundle = tiny_text.models[0]
+    native = Decoder(bundle).engine._graph.native
+    assert engine_of(bundle) == (native.engine if native else "onnxruntime")
+    monkeypatch.setenv("NANOSMITH_NATIVE", "0")
+    assert engine_of(bundle) == "onnxruntime"
 
 
 def test_graph_is_closed_with_its_last_model(tiny_text: TinyText, tmp_path: Path) -> None:

@@ -51,10 +51,14 @@ def show(
 
 
 def _engine(bundle: Bundle) -> str | None:
-    """What computes an encoder on this machine."""
+    """What computes an encoder, or a decoder's tokens, on this machine."""
     from nanosmith.predict.graph_names import GRAPH_FILE
     from nanosmith.predict.graph_session import PREDICTORS, engine_of
 
+    if bundle.manifest.predictor == "decoder/1":
+        from nanosmith.predict import decoder
+
+        return decoder.engine_of(bundle)
     return engine_of(bundle.file(GRAPH_FILE)) if bundle.manifest.predictor in PREDICTORS else None
 
 

@@ -40,9 +40,11 @@ from nanosmith.core.generation import Grammar, Piece, Sampling, Stopped
 from nanosmith.core.prediction import Prediction
 from nanosmith.core.task import Task
 from nanosmith.predict.grammar import Compiling
+from nanosmith.predict.graph_session import OnnxSession
 from nanosmith.predict.local import TOKENIZER_FILE, softmax
+from nanosmith.predict.native.decoder import open_native_decoder
 from nanosmith.predict.text.engine import DecoderEngine
-from nanosmith.predict.text.graph import REMEDY, DecoderGraph, Floats, check_adapter, shared_graph
+from nanosmith.predict.text.graph import GRAPH_FILE, REMEDY, DecoderGraph, Floats, check_adapter, shared_graph
 from nanosmith.predict.text.vocabulary import Vocabulary
 from nanosmith.store.bundles import Bundle, open_bundle
 
@@ -105,7 +107,7 @@ class Decoder:
         self.max_tokens: int = manifest.max_tokens
         self._calibration = manifest.calibration
         form = _decoded(bundle.file(DECODER_FILE), DecoderFile)
-        base = bundle if form.base is None else find_base(bundle, form.base)
+        base = _base_of(bundle, form)
         graph = shared_graph(base.path, base.manifest.model_digest, threads=max(threads, usable_cores()))
         self._vocabulary = Vocabulary(bundle.file(TOKENIZER_FILE))
         self._template = _template(bundle, form)
@@ -184,6 +186,17 @@ class Decoder:
                     "the chat template or the tokenizer reads messages otherwise than in training",
                     where=str(file), got=repr(prompt[:200]), allowed=repr(case.prompt[:200]), remedy=REMEDY,
                 )  # fmt: skip
+
+
+def engine_of(bundle: Bundle) -> str:
+    """What would compute the tokens here; prompts are ONNX Runtime's everywhere. Raises Damaged."""
+    base = _base_of(bundle, _decoded(bundle.file(DECODER_FILE), DecoderFile))
+    native = open_native_decoder(base.path / GRAPH_FILE, threads=1)
+    return native.engine if native else OnnxSession.engine
+
+
+def _base_of(bundle: Bundle, form: DecoderFile) -> Bundle:
+    return bundle if form.base is None else find_base(bundle, form.base)
 
 
 def find_base(bundle: Bundle, digest: str) -> Bundle:
