@@ -91,7 +91,10 @@ def _milliseconds(text: str) -> float:
 
     found = parse_duration(text, "--max-latency", "2ms")
     if text.strip()[-1].isdigit():
-        raise InputError("a time without its unit", got=repr(text), allowed="such as 2ms or 50us", param="max_latency")
+        raise InputError(
+            "a time without its unit", where="--max-latency", got=repr(text), allowed="a number with us, ms or s",
+            remedy=f"Try --max-latency {text.strip()}ms.", param="max_latency",
+        )  # fmt: skip
     return 1000 * found
 
 

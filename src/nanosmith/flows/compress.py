@@ -110,6 +110,7 @@ def _readable(teacher: Teacher, name: str, home: Home) -> Bundle:
             "this kind of model cannot be compressed", where=str(path), param="bundle",
             got=f"{manifest.predictor} of kind {manifest.task.kind}",
             allowed=f"{', '.join(READABLE)} of kind choice or labels",
+            remedy="Compress a model that gives labels; of a cascade or an ensemble, its parts.",
         )  # fmt: skip
     return bundle
 
